@@ -1,0 +1,438 @@
+/** Program → executable: everything is decided here, so that a run allocates nothing and decides nothing. */
+import { type Code, type Local, ModuleBuilder } from "../runtime/assembler.js";
+import { gemmSignature } from "../runtime/blas.js";
+import type { Buffer } from "../runtime/memory.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { defineBarrier } from "../runtime/team.js";
+import { bytesOf, type DType } from "../tensor/dtype.js";
+import { checkClosed, type Program } from "../tensor/program.js";
+import { sizeOf } from "../tensor/shape.js";
+import { combine, load, store } from "./lanes.js";
+import { collapse, contiguous } from "./layout.js";
+import { type Kernel, KernelCache, loopKernel, overRows, windowKernel } from "./loop.js";
+import { type Bindings, plan } from "./plan.js";
+import { type DotStep, matrixForm, type Reduction, type Schedule, schedule } from "./schedule.js";
+import { simplify } from "./simplify.js";
+import { plainKernel } from "./steps.js";
+
+/** A compiled program with its memory. */
+export interface Executable {
+  /** In the order of the program's inputs: write these before a run. */
+  readonly inputs: readonly Buffer[];
+  /** In the order of the program's outputs: read these after a run. */
+  readonly outputs: readonly Buffer[];
+  run(): void;
+  /** Bytes of intermediate results. */
+  readonly arenaBytes: number;
+  /** Bytes of WebAssembly code. */
+  readonly codeBytes: number;
+  readonly threads: number;
+  /** Gives the memory back; the executable and the buffers it made must not be used afterwards. */
+  release(): void;
+}
+
+/** Element operations below which a second thread costs more than it brings. */
+const parallelWork = 400_000;
+/** The same for one step of a program that has a team. */
+const parallelStep = 8_000;
+
+/**
+ * Compiles a program for a runtime.
+ *
+ *     const program = trace((x, w) => x!.matmul(w!), { shape: [2, 3], dtype: "f32" }, { shape: [3, 4], dtype: "f32" });
+ *     const executable = compile(runtime, program);
+ *     executable.inputs[0]!.set([1, 2, 3, 4, 5, 6]);
+ *     executable.run();
+ *
+ * @throws ShapeError when the program uses inputs of another trace or a bound buffer does not fit.
+ */
+export function compile(runtime: Runtime, program: Program, bindings: Bindings = {}): Executable {
+  checkClosed(program);
+  const scheduled = schedule(simplify(program));
+  const planned = plan(scheduled, runtime, bindings);
+  const wantsTeam = runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
+  const threads = wantsTeam ? runtime.threads : 1;
+  const owned: number[] = [];
+
+  const module = new ModuleBuilder({ shared: runtime.shared, maximumPages: 65536 });
+  const sgemm = module.importFunction("sgemm", gemmSignature, []);
+  const dgemm = module.importFunction("dgemm", gemmSignature, []);
+  const cache = new KernelCache(module);
+  const barrier = threads > 1 ? defineBarrier(module, runtime.team!.control, threads) : undefined;
+
+  // Everything is emitted into a list first: kernels must be defined before the driver that calls them.
+  const calls: ((code: Code, thread: Local) => void)[] = [];
+  const meet = (code: Code) => {
+    if (barrier) code.call(barrier);
+  };
+  const temporary = (bytes: number): number => {
+    const address = runtime.allocate(bytes);
+    owned.push(address);
+    return address;
+  };
+  let scratch: { address: number; bytes: number } | undefined;
+  const scratchOf = (bytes: number): number => {
+    if (bytes === 0) return 0;
+    if (!scratch || scratch.bytes < bytes) scratch = { address: temporary(bytes * threads), bytes };
+    return scratch.address;
+  };
+
+  for (const step of scheduled.steps) {
+    switch (step.kind) {
+      case "loop":
+      case "window": {
+        const kernel: Kernel = step.kind === "loop" ? loopKernel(step, cache) : windowKernel(step, cache);
+        const shared = threads > 1 && kernel.work >= parallelStep && kernel.units > 1;
+        const scratchAddress = scratchOf(kernel.scratch);
+        const partials = kernel.arguments.map((argument) => {
+          if (argument.kind === "memory")
+            return {
+              address: planned.address(argument.root) + argument.offset * bytesOf(argument.root.dtype),
+              stride: 0,
+            };
+          const bytes = Math.ceil((argument.size * bytesOf(argument.root.dtype)) / 64) * 64;
+          return shared
+            ? { address: temporary(bytes * threads), stride: bytes }
+            : { address: planned.address(argument.root), stride: 0 };
+        });
+        const combiners = shared
+          ? kernel.arguments.flatMap((argument, index) =>
+              argument.kind === "partial"
+                ? [
+                    {
+                      code: defineCombine(
+                        cache,
+                        argument.root.dtype,
+                        argument.reduction,
+                        threads,
+                        argument.size,
+                        partials[index]!.stride,
+                      ),
+                      from: partials[index]!.address,
+                      to: planned.address(argument.root),
+                    },
+                  ]
+                : [],
+            )
+          : [];
+        calls.push((code, thread) => {
+          const call = () => {
+            pushRange(code, thread, kernel.units, shared ? threads : 1, kernel.grain);
+            code.i32(scratchAddress);
+            if (shared && kernel.scratch > 0) addThread(code, thread, kernel.scratch);
+            for (const { address, stride } of partials) {
+              code.i32(address);
+              if (stride > 0) addThread(code, thread, stride);
+            }
+            code.call(kernel.code);
+          };
+          if (shared || threads === 1) call();
+          else onFirst(code, thread, call);
+          if (combiners.length > 0) {
+            meet(code);
+            onFirst(code, thread, () => {
+              for (const { code: combiner, from, to } of combiners) {
+                code.i32(from);
+                code.i32(to);
+                code.call(combiner);
+              }
+            });
+          }
+          meet(code);
+        });
+        break;
+      }
+      case "plain": {
+        const kernel = plainKernel(step, cache);
+        const shared = threads > 1 && kernel.work >= parallelStep && kernel.units > 1;
+        const addresses = [
+          planned.address(step.root),
+          ...step.operands.map((o) => planned.address(o.root) + o.layout.offset * bytesOf(o.root.dtype)),
+        ];
+        calls.push((code, thread) => {
+          const call = () => {
+            pushRange(code, thread, kernel.units, shared ? threads : 1, 1);
+            for (const address of addresses) code.i32(address);
+            code.call(kernel.code);
+          };
+          if (shared || threads === 1) call();
+          else onFirst(code, thread, call);
+          meet(code);
+        });
+        break;
+      }
+      case "dot":
+        calls.push((code, thread) => {
+          emitDot(code, thread, threads, step, planned.address, step.root.dtype === "f64" ? dgemm : sgemm);
+          meet(code);
+        });
+        break;
+    }
+  }
+  for (const copy of planned.copies)
+    calls.push((code, thread) => {
+      onFirst(code, thread, () => {
+        code.i32(copy.to);
+        code.i32(copy.from);
+        code.i32(copy.bytes);
+        code.copy();
+      });
+      meet(code);
+    });
+
+  module.define(
+    ["i32"],
+    [],
+    (code, thread) => {
+      for (const call of calls) call(code, thread);
+    },
+    "run",
+  );
+  const bytes = module.toBytes();
+  const compiled = new WebAssembly.Module(bytes);
+  const instance = new WebAssembly.Instance(compiled, {
+    env: { memory: runtime.memory, ...runtime.blas.functions },
+  });
+  const own = instance.exports.run as (thread: number) => void;
+  const team = threads > 1 ? runtime.team : undefined;
+  const number = team?.add(compiled);
+
+  return {
+    inputs: planned.inputs,
+    outputs: planned.outputs,
+    run: team
+      ? () => {
+          team.start(number!);
+          own(0);
+        }
+      : () => own(0),
+    arenaBytes: planned.arenaBytes,
+    codeBytes: bytes.length,
+    threads,
+    release() {
+      planned.release();
+      for (const address of owned) runtime.release(address);
+      if (number !== undefined) team!.remove(number);
+    },
+  };
+}
+
+function estimateWork(scheduled: Schedule): number {
+  let work = 0;
+  for (const step of scheduled.steps) {
+    if (step.kind === "dot") work += (step.root.size * step.a.layout.shape.at(-1)!) / 8;
+    else if (step.kind === "loop" || step.kind === "window") work += sizeOf(step.domain) * 4;
+    else work += step.root.size;
+  }
+  return work;
+}
+
+function onFirst(code: Code, thread: Local, body: () => void): void {
+  code.get(thread);
+  code.emit("i32.eqz");
+  code.if(body);
+}
+function addThread(code: Code, thread: Local, stride: number): void {
+  code.get(thread);
+  code.i32(stride);
+  code.emit("i32.mul", "i32.add");
+}
+
+/** Pushes this thread's [begin, end) of `units`. */
+function pushRange(code: Code, thread: Local, units: number, threads: number, grain: number): void {
+  if (threads === 1) {
+    code.i32(0);
+    code.i32(units);
+    return;
+  }
+  const share = Math.ceil(units / threads / grain) * grain;
+  for (const plus of [0, 1]) {
+    const bound = code.local("i32");
+    code.get(thread);
+    code.i32(plus);
+    code.emit("i32.add");
+    code.i32(share);
+    code.emit("i32.mul");
+    code.tee(bound);
+    code.i32(units);
+    code.get(bound);
+    code.i32(units);
+    code.emit("i32.lt_s", "select");
+    code.release("i32", bound);
+  }
+}
+
+/** to[j] = reduction over threads of from[thread·stride + j]. */
+function defineCombine(
+  cache: KernelCache,
+  dtype: DType,
+  reduction: Reduction,
+  threads: number,
+  size: number,
+  stride: number,
+) {
+  return cache.define(
+    JSON.stringify(["combine", dtype, reduction, threads, size, stride]),
+    2,
+    (code, from, to) => {
+      const at = code.local("i32");
+      const bytes = bytesOf(dtype);
+      const lanes = dtype === "f64" ? 2 : 4;
+      const pass = (begin: number, end: number, step: number, mode: "vector" | "lane") =>
+        code.for(at, { constant: begin * bytes }, { constant: end * bytes }, step * bytes, () => {
+          code.get(to!);
+          code.get(at);
+          code.emit("i32.add");
+          for (let thread = 0; thread < threads; thread++) {
+            code.get(from!);
+            code.get(at);
+            code.emit("i32.add");
+            load(code, dtype, lanes, mode === "vector" ? "vector" : "splat", thread * stride);
+            if (thread > 0) combine(code, dtype, reduction);
+          }
+          store(code, dtype, lanes, mode);
+        });
+      const whole = size - (size % lanes);
+      pass(0, whole, lanes, "vector");
+      pass(whole, size, 1, "lane");
+    },
+  );
+}
+
+/** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
+function emitDot(
+  code: Code,
+  thread: Local,
+  threads: number,
+  step: DotStep,
+  address: (root: DotStep["root"]) => number,
+  gemm: { index: number },
+): void {
+  const rank = step.a.layout.shape.length;
+  const [m, k] = [step.a.layout.shape[rank - 2]!, step.a.layout.shape[rank - 1]!];
+  const n = step.b.layout.shape[rank - 1]!;
+  const bytes = bytesOf(step.root.dtype);
+  const [a, b] = [matrixForm(step.a.layout)!, matrixForm(step.b.layout)!];
+  const c = contiguous([...step.a.layout.shape.slice(0, -1), n]);
+  const batchShape = step.a.layout.shape.slice(0, -2);
+  const batch = collapse(batchShape, [
+    step.a.layout.strides.slice(0, -2),
+    step.b.layout.strides.slice(0, -2),
+    c.strides.slice(0, -2),
+  ]);
+  const count = sizeOf(batchShape);
+  const [aStart, bStart, cStart] = [
+    address(step.a.root) + step.a.layout.offset * bytes,
+    address(step.b.root) + step.b.layout.offset * bytes,
+    address(step.root),
+  ];
+  const parallel = threads > 1 && 2 * count * m * n * k >= 100_000;
+  const product = (
+    rows: () => void,
+    columns: () => void,
+    pushA: () => void,
+    pushB: () => void,
+    pushC: () => void,
+  ) => {
+    code.i32(a.transposed ? 1 : 0);
+    code.i32(b.transposed ? 1 : 0);
+    rows();
+    columns();
+    code.i32(k);
+    code.f64(1);
+    pushA();
+    code.i32(a.leading);
+    pushB();
+    code.i32(b.leading);
+    code.f64(step.accumulate ? 1 : 0);
+    pushC();
+    code.i32(n);
+    code.call(gemm);
+  };
+  if (count === 0 || m === 0 || n === 0) return;
+  if (count === 1) {
+    const whole = () =>
+      product(
+        () => code.i32(m),
+        () => code.i32(n),
+        () => code.i32(aStart),
+        () => code.i32(bStart),
+        () => code.i32(cStart),
+      );
+    if (!parallel) {
+      if (threads === 1) whole();
+      else onFirst(code, thread, whole);
+      return;
+    }
+    // Whole cache lines of C for each thread.
+    const byRows = m >= n || n < 32 * threads;
+    const [begin, end] = [code.local("i32"), code.local("i32")];
+    pushRange(code, thread, byRows ? m : n, threads, 16);
+    code.set(end);
+    code.set(begin);
+    const size = () => {
+      code.get(end);
+      code.get(begin);
+      code.emit("i32.sub");
+    };
+    const shifted = (start: number, stride: number) => {
+      code.i32(start);
+      code.get(begin);
+      code.i32(stride * bytes);
+      code.emit("i32.mul", "i32.add");
+    };
+    code.get(begin);
+    code.get(end);
+    code.emit("i32.lt_s");
+    code.if(() => {
+      if (byRows)
+        product(
+          size,
+          () => code.i32(n),
+          () => shifted(aStart, a.transposed ? 1 : a.leading),
+          () => code.i32(bStart),
+          () => shifted(cStart, n),
+        );
+      else
+        product(
+          () => code.i32(m),
+          size,
+          () => code.i32(aStart),
+          () => shifted(bStart, b.transposed ? b.leading : 1),
+          () => shifted(cStart, 1),
+        );
+    });
+    code.release("i32", begin);
+    code.release("i32", end);
+    return;
+  }
+  const patterns = batch.strides.map((strides, id) => ({
+    id,
+    outer: strides.map((s) => s * bytes),
+    inner: [],
+  }));
+  const offsets = patterns.map(() => code.local("i32"));
+  const [begin, end] = [code.local("i32"), code.local("i32")];
+  const loop = () => {
+    pushRange(code, thread, count, parallel ? threads : 1, 1);
+    code.set(end);
+    code.set(begin);
+    overRows(code, batch.shape, begin, end, patterns, offsets, () => {
+      const at = (start: number, index: number) => () => {
+        code.i32(start);
+        code.get(offsets[index]!);
+        code.emit("i32.add");
+      };
+      product(
+        () => code.i32(m),
+        () => code.i32(n),
+        at(aStart, 0),
+        at(bStart, 1),
+        at(cStart, 2),
+      );
+    });
+  };
+  if (parallel || threads === 1) loop();
+  else onFirst(code, thread, loop);
+  for (const local of [...offsets, begin, end]) code.release("i32", local);
+}

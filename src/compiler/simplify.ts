@@ -1,0 +1,230 @@
+/**
+ * Program → equivalent, smaller program: common subexpressions, arithmetic on known numbers, nested views,
+ * identities of the tracing and differentiation layers.
+ */
+import { isBinary, isUnary, type Op } from "../tensor/op.js";
+import { type Program, reachable } from "../tensor/program.js";
+import { sameShape } from "../tensor/shape.js";
+import { concat, full, Tensor } from "../tensor/tensor.js";
+
+export function simplify(program: Program): Program {
+  const simple = new Map<Tensor, Tensor>();
+  const known = new Map<string, Tensor>();
+  /** One tensor for each (primitive, inputs). */
+  const unique = (tensor: Tensor): Tensor => {
+    if (tensor.op.kind === "input" || tensor.op.kind === "constant") return tensor;
+    const attributes = JSON.stringify(tensor.op, (_, value) =>
+      Object.is(value, -0)
+        ? "-0"
+        : typeof value === "number" && !Number.isFinite(value)
+          ? String(value)
+          : value,
+    );
+    const key = `${attributes}|${tensor.inputs.map((t) => t.id).join()}|${tensor.dtype}${tensor.inputs.length === 0 || tensor.op.kind === "random" ? tensor.shape.join() : ""}`;
+    const found = known.get(key);
+    if (found) return found;
+    known.set(key, tensor);
+    return tensor;
+  };
+  const users = countUsers(program);
+  for (const tensor of reachable(program.outputs)) {
+    const inputs = tensor.inputs.map((operand) => simple.get(operand)!);
+    simple.set(tensor, unique(rewrite(tensor, inputs, unique, users)));
+  }
+  return { inputs: program.inputs, outputs: program.outputs.map((output) => simple.get(output)!) };
+}
+
+function countUsers(program: Program): Map<Tensor, number> {
+  const users = new Map<Tensor, number>();
+  for (const output of program.outputs) users.set(output, (users.get(output) ?? 0) + 1);
+  for (const tensor of reachable(program.outputs))
+    for (const operand of tensor.inputs) users.set(operand, (users.get(operand) ?? 0) + 1);
+  return users;
+}
+
+const fillOf = (tensor: Tensor): number | undefined =>
+  tensor.op.kind === "fill" ? tensor.op.value : undefined;
+
+const isFloatTensor = (tensor: Tensor) => tensor.dtype === "f32" || tensor.dtype === "f64";
+
+function rewrite(
+  tensor: Tensor,
+  inputs: readonly Tensor[],
+  unique: (t: Tensor) => Tensor,
+  users: ReadonlyMap<Tensor, number>,
+): Tensor {
+  const { op } = tensor;
+  const [a, b] = inputs as [Tensor, Tensor];
+  const apply = (next: Op, ...operands: Tensor[]) => unique(Tensor.apply(next, ...operands));
+  const same = inputs.every((operand, index) => operand === tensor.inputs[index]);
+  const rebuilt = () =>
+    same
+      ? tensor
+      : tensor.op.kind === "random"
+        ? Tensor.source(op, tensor, ...inputs)
+        : Tensor.apply(op, ...inputs);
+  const folded = foldFills(tensor, inputs);
+  if (folded) return folded;
+
+  if (isBinary(op)) {
+    const [x, y] = [fillOf(a), fillOf(b)];
+    switch (op.kind) {
+      case "add":
+        if (x === 0) return b;
+        if (y === 0) return a;
+        if (b.op.kind === "neg") return apply({ kind: "sub" }, a, b.inputs[0]!);
+        if (a.op.kind === "neg") return apply({ kind: "sub" }, b, a.inputs[0]!);
+        return joinPads(tensor, a, b, users) ?? rebuilt();
+      case "sub":
+        if (y === 0) return a;
+        if (x === 0) return apply({ kind: "neg" }, b);
+        if (b.op.kind === "neg") return apply({ kind: "add" }, a, b.inputs[0]!);
+        return rebuilt();
+      case "mul":
+        if (x === 1) return b;
+        if (y === 1) return a;
+        if (x === -1) return apply({ kind: "neg" }, b);
+        if (y === -1) return apply({ kind: "neg" }, a);
+        // (c·u)·d = (c·d)·u for numbers c, d
+        if (y !== undefined && a.op.kind === "mul" && isFloatTensor(a)) {
+          const [left, right] = [fillOf(a.inputs[0]!), fillOf(a.inputs[1]!)];
+          if (right !== undefined) return apply({ kind: "mul" }, a.inputs[0]!, unique(full(a, right * y)));
+          if (left !== undefined) return apply({ kind: "mul" }, a.inputs[1]!, unique(full(a, left * y)));
+        }
+        if (x !== undefined && b.op.kind === "mul" && isFloatTensor(b)) {
+          const [left, right] = [fillOf(b.inputs[0]!), fillOf(b.inputs[1]!)];
+          if (right !== undefined) return apply({ kind: "mul" }, b.inputs[0]!, unique(full(b, right * x)));
+          if (left !== undefined) return apply({ kind: "mul" }, b.inputs[1]!, unique(full(b, left * x)));
+        }
+        return rebuilt();
+      case "div":
+        if (y === 1) return a;
+        return rebuilt();
+      default:
+        return rebuilt();
+    }
+  }
+  switch (op.kind) {
+    case "identity":
+    case "stopGradient":
+    case "mark":
+      return a;
+    case "neg":
+      return a.op.kind === "neg" ? a.inputs[0]! : rebuilt();
+    case "cast":
+      return a.dtype === op.dtype ? a : rebuilt();
+    case "reshape":
+      if (sameShape(a.shape, op.shape)) return a;
+      return a.op.kind === "reshape" ? apply({ kind: "reshape", shape: op.shape }, a.inputs[0]!) : rebuilt();
+    case "permute": {
+      const axes =
+        a.op.kind === "permute"
+          ? op.axes.map((axis) => (a.op as { axes: readonly number[] }).axes[axis]!)
+          : op.axes;
+      const source = a.op.kind === "permute" ? a.inputs[0]! : a;
+      if (axes.every((axis, index) => axis === index)) return source;
+      return source === a ? rebuilt() : apply({ kind: "permute", axes }, source);
+    }
+    case "expand":
+      if (sameShape(a.shape, op.shape)) return a;
+      return a.op.kind === "expand" ? apply({ kind: "expand", shape: op.shape }, a.inputs[0]!) : rebuilt();
+    case "slice":
+      // A slice of a concatenation that stays inside one operand is that operand, sliced.
+      if (a.op.kind === "concat") {
+        const { axis } = a.op;
+        let first = 0;
+        for (const part of a.inputs) {
+          const last = first + part.shape[axis]!;
+          if (op.start[axis]! >= first && op.limit[axis]! <= last) {
+            const shift = (list: readonly number[]) =>
+              list.map((value, k) => (k === axis ? value - first : value));
+            const [start, limit] = [shift(op.start), shift(op.limit)];
+            const whole =
+              start.every((value) => value === 0) &&
+              sameShape(limit, part.shape) &&
+              op.step.every((s) => s === 1);
+            return whole ? part : apply({ kind: "slice", start, limit, step: op.step }, part);
+          }
+          first = last;
+        }
+      }
+      return rebuilt();
+    case "concat":
+      return inputs.length === 1 ? a : rebuilt();
+    case "reduceSum":
+      if (op.axes.every((axis) => a.shape[axis] === 1))
+        return apply({ kind: "reshape", shape: tensor.shape }, a);
+      return rebuilt();
+    case "select":
+      return inputs[1] === inputs[2] ? inputs[1]! : rebuilt();
+    default:
+      return rebuilt();
+  }
+}
+
+/** Arithmetic on tensors that hold one known number, and views of them. */
+function foldFills(tensor: Tensor, inputs: readonly Tensor[]): Tensor | undefined {
+  const { op } = tensor;
+  const values = inputs.map(fillOf);
+  const [x, y] = values;
+  if (inputs.length === 0 || x === undefined) return undefined;
+  if (["reshape", "permute", "expand", "slice", "reverse"].includes(op.kind)) return full(tensor, x);
+  const round = (value: number) => full(tensor, tensor.dtype === "f32" ? Math.fround(value) : value);
+  if (isUnary(op)) {
+    if (op.kind === "neg") return full(tensor, -x);
+    if (op.kind === "sqrt") return round(Math.sqrt(x));
+    if (op.kind === "exp") return round(Math.exp(x));
+    if (op.kind === "log") return round(Math.log(x));
+    if (op.kind === "abs") return full(tensor, Math.abs(x));
+    return undefined;
+  }
+  if (isBinary(op) && y !== undefined && isFloatTensor(tensor)) {
+    if (op.kind === "add") return round(x + y);
+    if (op.kind === "sub") return round(x - y);
+    if (op.kind === "mul") return round(x * y);
+    if (op.kind === "div") return round(x / y);
+    if (op.kind === "pow") return round(x ** y);
+    if (op.kind === "max") return full(tensor, Math.max(x, y));
+    if (op.kind === "min") return full(tensor, Math.min(x, y));
+  }
+  if (op.kind === "cast" && (op.dtype === "f32" || op.dtype === "f64")) return round(x);
+  return undefined;
+}
+
+/**
+ * Derivatives of slices are sums of padded pieces. Where a whole sum tiles one axis, it is a concatenation:
+ * each piece can then be computed in place.
+ */
+function joinPads(
+  tensor: Tensor,
+  a: Tensor,
+  b: Tensor,
+  users: ReadonlyMap<Tensor, number>,
+): Tensor | undefined {
+  const pieces: { tensor: Tensor; start: number; length: number }[] = [];
+  let axis: number | undefined;
+  const collect = (term: Tensor): boolean => {
+    if (term.op.kind === "add") return collect(term.inputs[0]!) && collect(term.inputs[1]!);
+    if (term.op.kind !== "pad" || term.op.interior.some((gap) => gap > 0)) return false;
+    const { low, high } = term.op;
+    const padded = low.flatMap((before, k) => (before !== 0 || high[k] !== 0 ? [k] : []));
+    if (padded.length !== 1 || (axis !== undefined && axis !== padded[0])) return false;
+    axis = padded[0]!;
+    const piece = term.inputs[0]!;
+    pieces.push({ tensor: piece, start: low[axis]!, length: piece.shape[axis]! });
+    return true;
+  };
+  if (users.get(tensor) === undefined || !collect(a) || !collect(b) || axis === undefined) return undefined;
+  pieces.sort((p, q) => p.start - q.start);
+  let next = 0;
+  for (const piece of pieces) {
+    if (piece.start !== next) return undefined;
+    next += piece.length;
+  }
+  return next === tensor.shape[axis]
+    ? concat(
+        pieces.map((piece) => piece.tensor),
+        axis,
+      )
+    : undefined;
+}

@@ -1,0 +1,88 @@
+/** What programs run on: a memory, a BLAS, and a number of threads. */
+import type { Blas } from "./blas.js";
+import { createPortableBlas } from "./blas-portable.js";
+import { packingBytes } from "./gemm-portable.js";
+import { createMemory, type Memory } from "./memory.js";
+import { controlWords, type Team } from "./team.js";
+
+export interface Runtime extends Memory {
+  readonly blas: Blas;
+  readonly threads: number;
+  /** The other threads; undefined when there is one only. */
+  readonly team: Team | undefined;
+  close(): Promise<void>;
+}
+
+export interface RuntimeOptions {
+  /** "native": fail without one; "portable": do not look; default: native where there is one. */
+  readonly blas?: "native" | "portable";
+  /** Default: THALWEG_THREADS, or the processors available to this process; 1 in browsers. */
+  readonly threads?: number;
+}
+
+const isNode = typeof process !== "undefined" && process.versions?.node !== undefined;
+
+/**
+ * Creates a runtime.
+ *
+ *     const runtime = await createRuntime({ threads: 1 });
+ *
+ * @throws Error when the wanted BLAS cannot be loaded (THALWEG_BLAS names it, or `blas: "native"` and none is found).
+ */
+export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+  const threads = options.threads ?? (await defaultThreads());
+  if (!Number.isInteger(threads) || threads < 1 || threads > 64)
+    throw new Error(`runtime: ${threads} threads; use a whole number from 1 to 64`);
+  const memory = createMemory(isNode);
+  const native = options.blas === "portable" || !isNode ? undefined : await loadNative(memory);
+  if (!native && options.blas === "native")
+    throw new Error(
+      "runtime: no native BLAS found; install OpenBLAS (Debian: apt-get install libopenblas0) or name one in THALWEG_BLAS",
+    );
+  if (isNode && !native) (await import("./blas-relaxed.js")).enableRelaxedSimd();
+  const blas = native?.blas ?? createPortableBlas(memory.memory, { allocate: memory.allocate });
+  // The team shares the work of each product; the library's own threads would only compete with it.
+  blas.setThreads?.(1);
+  const team = threads === 1 ? undefined : await startTeam(memory, threads, native?.path);
+  return Object.defineProperties({} as Runtime, {
+    ...Object.getOwnPropertyDescriptors(memory),
+    blas: { value: blas, enumerable: true },
+    threads: { value: threads, enumerable: true },
+    team: { value: team, enumerable: true },
+    close: { value: async () => team?.close(), enumerable: true },
+  });
+}
+
+async function defaultThreads(): Promise<number> {
+  if (!isNode) return 1;
+  const given = process.env.THALWEG_THREADS;
+  if (given !== undefined && given !== "") {
+    const count = Number(given);
+    if (!Number.isInteger(count) || count < 1)
+      throw new Error(`THALWEG_THREADS is "${given}"; use a whole number of threads, at least 1`);
+    return count;
+  }
+  const { availableParallelism } = await import("node:os");
+  return Math.min(16, availableParallelism());
+}
+
+async function loadNative(memory: Memory): Promise<{ blas: Blas; path: string } | undefined> {
+  const { createNativeBlas, findNativeLibrary } = await import("./blas-native.js");
+  const found = findNativeLibrary();
+  const blas = found && createNativeBlas(memory.memory, { allocate: memory.allocate, library: found.path });
+  return blas && found ? { blas, path: found.path } : undefined;
+}
+
+async function startTeam(memory: Memory, threads: number, library: string | undefined): Promise<Team> {
+  const { createTeam } = await import("./team-node.js");
+  // Every word of the control block on a cache line with nothing else.
+  const control = memory.allocate(controlWords * 64);
+  const bytes = 2 * packingBytes + 65536;
+  return createTeam({
+    memory: memory.memory,
+    control,
+    threads,
+    library,
+    workspace: () => ({ address: memory.allocate(bytes), bytes }),
+  });
+}

@@ -1,0 +1,65 @@
+/** Teams of Node worker threads. */
+import { Worker } from "node:worker_threads";
+import { control, type Team, type WorkerProgram, type WorkerStart } from "./team.js";
+
+export interface TeamOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly control: number;
+  readonly threads: number;
+  readonly library: string | undefined;
+  readonly workspace: (thread: number) => { address: number; bytes: number };
+}
+
+export async function createTeam(options: TeamOptions): Promise<Team> {
+  const words = new Int32Array(options.memory.buffer);
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const workers = Array.from({ length: options.threads - 1 }, (_, index) => {
+    const start: WorkerStart = {
+      memory: options.memory,
+      control: options.control,
+      thread: index + 1,
+      library: options.library,
+      workspace: options.workspace(index + 1),
+    };
+    return new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: start });
+  });
+  await Promise.all(
+    workers.map(
+      (worker) =>
+        new Promise<void>((resolve, reject) => {
+          worker.once("message", () => resolve());
+          worker.once("error", reject);
+        }),
+    ),
+  );
+  for (const worker of workers) {
+    worker.unref();
+    // A lost thread would leave the others waiting at a barrier for ever.
+    worker.on("error", (error: Error) => {
+      process.stderr.write(`thalweg: a worker thread failed: ${error.message}\n`);
+      process.exit(1);
+    });
+  }
+  let programs = 0;
+  const tell = (message: WorkerProgram) => {
+    for (const worker of workers) worker.postMessage(message);
+  };
+  const word = (offset: number) => (options.control + offset) / 4;
+  return {
+    threads: options.threads,
+    control: options.control,
+    add(module) {
+      tell({ program: programs, module });
+      return programs++;
+    },
+    remove: (program) => tell({ program, module: undefined }),
+    start(program) {
+      Atomics.store(words, word(control.program), program);
+      Atomics.add(words, word(control.call), 1);
+      Atomics.notify(words, word(control.call));
+    },
+    async close() {
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    },
+  };
+}
