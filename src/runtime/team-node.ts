@@ -12,7 +12,11 @@ export interface TeamOptions {
 
 export async function createTeam(options: TeamOptions): Promise<Team> {
   const words = new Int32Array(options.memory.buffer);
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  // Node starts threads from JavaScript only: run from source, they are those of the last build.
+  const script = new URL(
+    import.meta.url.endsWith(".ts") ? "../../dist/runtime/worker.js" : "./worker.js",
+    import.meta.url,
+  );
   const workers = Array.from({ length: options.threads - 1 }, (_, index) => {
     const start: WorkerStart = {
       memory: options.memory,
@@ -21,7 +25,7 @@ export async function createTeam(options: TeamOptions): Promise<Team> {
       library: options.library,
       workspace: options.workspace(index + 1),
     };
-    return new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: start });
+    return new Worker(script, { workerData: start });
   });
   await Promise.all(
     workers.map(
