@@ -1,0 +1,223 @@
+/**
+ * What an optimizer may ask of a problem. Everything is a function of one vector θ ∈ Rⁿ (the parameters), of the
+ * current batch, of the model's own state and of a random key; each question is compiled the first time it is asked,
+ * so that a method pays only for what it uses.
+ */
+import { orZeros, pullback } from "../autodiff/derivative.js";
+import { compile, type Executable } from "../compiler/compile.js";
+import type { Buffer } from "../runtime/memory.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { Spec } from "../tensor/array.js";
+import { type Program, reachable } from "../tensor/program.js";
+import { type Shape, ShapeError, sizeOf } from "../tensor/shape.js";
+import { concat, full, input, type Tensor } from "../tensor/tensor.js";
+
+/** Where one array of the parameters lies in θ. */
+export interface ParameterLeaf {
+  readonly name: string;
+  readonly shape: Shape;
+  /** Elements before it. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** How named arrays lie in θ: in order, without gaps. */
+export interface ParameterLayout {
+  readonly leaves: readonly ParameterLeaf[];
+  /** n, the number of elements of θ. */
+  readonly size: number;
+}
+
+/** The training loss and what else one evaluation of the model gives. */
+export interface TracedLoss {
+  /** Scalar. */
+  readonly loss: Tensor;
+  /** The model's state afterwards, [s]; undefined when it has none. */
+  readonly state: Tensor | undefined;
+  readonly outputs?: Tensor;
+}
+
+export type TraceLoss = (
+  parameters: Tensor,
+  batch: readonly Tensor[],
+  state: Tensor | undefined,
+  key: Tensor,
+) => TracedLoss;
+
+export interface Objective {
+  readonly runtime: Runtime;
+  readonly dtype: "f32" | "f64";
+  readonly layout: ParameterLayout;
+  /** θ [n], live: an optimizer updates it in place. */
+  readonly parameters: Buffer;
+  /** Inputs, targets, …: written before each step. */
+  readonly batch: readonly Buffer[];
+  /** The model's state (running statistics, for example) as one vector [s]; undefined when it has none. */
+  readonly state: Buffer | undefined;
+  /** i32 [2]: seed and step, from which dropout draws. */
+  readonly key: Buffer;
+  /** Traces the training loss on symbolic arguments. */
+  readonly trace: TraceLoss;
+  /** The loss at θ on the current batch. Changes nothing. */
+  loss(): number;
+  /** The loss and its gradient [n] at θ on the current batch; the buffer is overwritten by the next call. */
+  gradient(): { readonly loss: number; readonly gradient: Buffer };
+  /** Gives back what was compiled and every buffer. */
+  release(): void;
+}
+
+export interface ObjectiveOptions {
+  readonly layout: ParameterLayout;
+  /** Default f32. */
+  readonly dtype?: "f32" | "f64";
+  /** Initial θ [n]; zeros when absent. */
+  readonly parameters?: ArrayLike<number>;
+  /** Shapes and dtypes of what the loss reads each step. */
+  readonly batch: readonly Spec[];
+  /** Initial state of the model [s]. */
+  readonly state?: ArrayLike<number>;
+  readonly trace: TraceLoss;
+}
+
+/** The arguments of the loss as inputs of a program, and the buffers they are bound to, in the same order. */
+export interface Arguments {
+  readonly parameters: Tensor;
+  readonly batch: readonly Tensor[];
+  readonly state: Tensor | undefined;
+  readonly key: Tensor;
+  readonly inputs: readonly Tensor[];
+  readonly buffers: readonly Buffer[];
+}
+
+/** Symbolic arguments for a program about this objective. */
+export function argumentsOf(objective: Objective): Arguments {
+  const parameters = input("parameters", objective.parameters);
+  const batch = objective.batch.map((buffer, index) => input(`batch ${index}`, buffer));
+  const state = objective.state && input("model state", objective.state);
+  const key = input("key", objective.key);
+  return {
+    parameters,
+    batch,
+    state,
+    key,
+    inputs: [parameters, ...batch, ...(state ? [state] : []), key],
+    buffers: [
+      objective.parameters,
+      ...objective.batch,
+      ...(objective.state ? [objective.state] : []),
+      objective.key,
+    ],
+  };
+}
+
+/**
+ * An objective with its buffers.
+ *
+ *     const objective = createObjective(runtime, {
+ *       layout: { leaves: [{ name: "x", shape: [2], offset: 0, size: 2 }], size: 2 },
+ *       dtype: "f64", parameters: [3, 4], batch: [],
+ *       trace: (x) => ({ loss: x.square().sum().mul(0.5), state: undefined }),
+ *     });
+ *     objective.gradient();   // { loss: 12.5, gradient: [3, 4] }
+ *
+ * @throws ShapeError when the loss is not a scalar of the objective's dtype, or the model's state changes its shape.
+ */
+export function createObjective(runtime: Runtime, options: ObjectiveOptions): Objective {
+  const { layout, dtype = "f32" } = options;
+  const parameters = runtime.buffer(dtype, [layout.size]);
+  if (options.parameters) parameters.set(options.parameters);
+  const batch = options.batch.map((spec) => runtime.buffer(spec.dtype, spec.shape));
+  const state = options.state && runtime.buffer(dtype, [options.state.length]);
+  if (options.state) state?.set(options.state);
+  const key = runtime.buffer("i32", [2]);
+
+  const trace: TraceLoss = (...given) => {
+    const result = options.trace(...given);
+    if (result.loss.size !== 1 || result.loss.dtype !== dtype)
+      throw new ShapeError(
+        `objective: the loss must be one ${dtype} number, not ${result.loss.dtype}[${result.loss.shape.join(", ")}]`,
+      );
+    const before = given[2]?.shape;
+    const after = result.state?.shape;
+    if (before?.[0] !== after?.[0] || (after?.length ?? 1) !== 1)
+      throw new ShapeError(
+        `objective: the model's state was ${before ? `[${before}]` : "absent"} and became ${after ? `[${after}]` : "absent"}`,
+      );
+    return { ...result, loss: result.loss.reshape([]) };
+  };
+
+  const compiled = new Map<string, Executable>();
+  const ask = (question: string, outputs: (given: Arguments) => Tensor[]): Executable => {
+    let executable = compiled.get(question);
+    if (!executable) {
+      const given = argumentsOf(objective);
+      const program: Program = { inputs: given.inputs, outputs: outputs(given) };
+      executable = compile(runtime, program, { inputs: given.buffers });
+      compiled.set(question, executable);
+    }
+    executable.run();
+    return executable;
+  };
+  const lossOf = (given: Arguments) => trace(given.parameters, given.batch, given.state, given.key).loss;
+
+  const objective: Objective = {
+    runtime,
+    dtype,
+    layout,
+    parameters,
+    batch,
+    state,
+    key,
+    trace,
+    loss: () => ask("loss", (given) => [lossOf(given)]).outputs[0]!.data[0]!,
+    gradient() {
+      const { outputs } = ask("gradient", (given) => {
+        const loss = lossOf(given);
+        return [loss, gradientOf(loss, given.parameters)];
+      });
+      return { loss: outputs[0]!.data[0]!, gradient: outputs[1]! };
+    },
+    release() {
+      for (const executable of compiled.values()) executable.release();
+      for (const buffer of [parameters, ...batch, ...(state ? [state] : []), key]) buffer.release();
+    },
+  };
+  return objective;
+}
+
+/**
+ * ∇L(θ) [n] of a traced scalar. Differentiating through the slices of θ one by one would add up vectors that are
+ * zero outside one slice; instead the slices are taken as variables of their own, and their gradients are joined.
+ */
+export function gradientOf(loss: Tensor, parameters: Tensor): Tensor {
+  const slices = reachable([loss])
+    .filter((t) => t.inputs[0] === parameters && t.op.kind === "slice" && t.op.step[0] === 1)
+    .map((tensor) => {
+      const { start, limit } = tensor.op as Extract<Tensor["op"], { kind: "slice" }>;
+      return { tensor, start: start[0]!, limit: limit[0]! };
+    })
+    .sort((a, b) => a.start - b.start || a.limit - b.limit);
+  const [direct, ...parts] = pullback([loss], [parameters, ...slices.map((s) => s.tensor)], [full(loss, 1)]);
+
+  const pieces: Tensor[] = [];
+  const rest: Tensor[] = direct ? [direct] : [];
+  const zerosOf = (size: number) => full({ dtype: parameters.dtype, shape: [size] }, 0);
+  let end = 0;
+  let last = { start: -1, limit: -1 };
+  slices.forEach(({ tensor, start, limit }, index) => {
+    const piece = orZeros(parts[index], tensor);
+    if (start === last.start && limit === last.limit) {
+      pieces.push(pieces.pop()!.add(piece));
+    } else if (start >= end) {
+      if (start > end) pieces.push(zerosOf(start - end));
+      pieces.push(piece);
+      end = limit;
+      last = { start, limit };
+    } else if (parts[index]) {
+      rest.push(piece.pad([[start, sizeOf(parameters.shape) - limit]]));
+    }
+  });
+  if (pieces.length === 0) return rest[0] ?? full(parameters, 0);
+  if (end < parameters.size) pieces.push(zerosOf(parameters.size - end));
+  return rest.reduce((sum, term) => sum.add(term), concat(pieces));
+}

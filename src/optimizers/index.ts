@@ -1,0 +1,1 @@
+export type { Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
