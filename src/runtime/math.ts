@@ -65,7 +65,7 @@ const series = (count: number, term: (k: number) => number) =>
 /** ln 2 in two parts; the first has enough trailing zeros for n·high to be exact. */
 const ln2 = {
   f32: { high: 0.693359375, low: -2.1219444005469057e-4 },
-  f64: { high: 6.9314718036912381649e-1, low: 1.9082149292705877e-10 },
+  f64: { high: 0.6931471803691238, low: 1.9082149292705877e-10 },
 } as const;
 
 /** (e^r − 1 − r)/r² on |r| ≤ ln2/2. f32: Chebyshev fit of degree 4, error 3e-9; f64: Taylor, 2e-17. */
@@ -466,7 +466,7 @@ const erf = emitter((v) => {
 
 /** π/2 in parts whose products with n are exact for n < 2²³ (f32: 2¹⁵). */
 const halfPi = {
-  f32: [1.5703125, 4.837512969970703125e-4, 7.549790126404332e-8],
+  f32: [1.5703125, 0.000483751296997070312, 7.549790126404332e-8],
   f64: [1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21],
 } as const;
 
