@@ -11,7 +11,7 @@ import { combine, load, store } from "./lanes.js";
 import { collapse, contiguous } from "./layout.js";
 import { type Kernel, KernelCache, loopKernel, overRows, windowKernel } from "./loop.js";
 import { type Bindings, plan } from "./plan.js";
-import { type DotStep, matrixForm, type Reduction, type Schedule, schedule } from "./schedule.js";
+import { type DotStep, matrixForm, type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
 import { simplify } from "./simplify.js";
 import { plainKernel } from "./steps.js";
 
@@ -27,6 +27,8 @@ export interface Executable {
   /** Bytes of WebAssembly code. */
   readonly codeBytes: number;
   readonly threads: number;
+  /** What each step does, in order. */
+  readonly steps: readonly string[];
   /** Gives the memory back; the executable and the buffers it made must not be used afterwards. */
   release(): void;
 }
@@ -46,17 +48,24 @@ const parallelStep = 8_000;
  *
  * @throws ShapeError when the program uses inputs of another trace or a bound buffer does not fit.
  */
-export function compile(runtime: Runtime, program: Program, bindings: Bindings = {}): Executable {
+export function compile(
+  runtime: Runtime,
+  program: Program,
+  bindings: Bindings = {},
+  /** Called after each step with its number: for profiles; such a program runs on one thread. */
+  tick?: (step: number) => void,
+): Executable {
   checkClosed(program);
   const scheduled = schedule(simplify(program));
   const planned = plan(scheduled, runtime, bindings);
-  const wantsTeam = runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
+  const wantsTeam = !tick && runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
   const threads = wantsTeam ? runtime.threads : 1;
   const owned: number[] = [];
 
   const module = new ModuleBuilder({ shared: runtime.shared, maximumPages: 65536 });
   const sgemm = module.importFunction("sgemm", gemmSignature, []);
   const dgemm = module.importFunction("dgemm", gemmSignature, []);
+  const ticked = tick && module.importFunction("tick", ["i32"], []);
   const cache = new KernelCache(module);
   const barrier = threads > 1 ? defineBarrier(module, runtime.team!.control, threads) : undefined;
 
@@ -184,14 +193,19 @@ export function compile(runtime: Runtime, program: Program, bindings: Bindings =
     ["i32"],
     [],
     (code, thread) => {
-      for (const call of calls) call(code, thread);
+      calls.forEach((call, step) => {
+        call(code, thread);
+        if (!ticked) return;
+        code.i32(step);
+        code.call(ticked);
+      });
     },
     "run",
   );
   const bytes = module.toBytes();
   const compiled = new WebAssembly.Module(bytes);
   const instance = new WebAssembly.Instance(compiled, {
-    env: { memory: runtime.memory, ...runtime.blas.functions },
+    env: { memory: runtime.memory, ...runtime.blas.functions, tick: tick ?? (() => {}) },
   });
   const own = instance.exports.run as (thread: number) => void;
   const team = threads > 1 ? runtime.team : undefined;
@@ -209,6 +223,7 @@ export function compile(runtime: Runtime, program: Program, bindings: Bindings =
     arenaBytes: planned.arenaBytes,
     codeBytes: bytes.length,
     threads,
+    steps: [...scheduled.steps.map(describeStep), ...planned.copies.map(() => "copy")],
     release() {
       planned.release();
       for (const address of owned) runtime.release(address);
@@ -435,4 +450,27 @@ function emitDot(
   if (parallel || threads === 1) loop();
   else onFirst(code, thread, loop);
   for (const local of [...offsets, begin, end]) code.release("i32", local);
+}
+
+/** "dot [128, 64]·[64, 10]", "loop [128, 10]: add, exp, sum rows": what a profile shows. */
+function describeStep(step: Schedule["steps"][number]): string {
+  const list = (shape: readonly number[]) => `[${shape.join(", ")}]`;
+  switch (step.kind) {
+    case "dot":
+      return `dot ${list(step.a.layout.shape)}·${list(step.b.layout.shape)}`;
+    case "plain":
+      return `${step.op.kind} → ${list(step.root.shape)}`;
+    case "window":
+      return `window ${step.reduction} ${list(step.domain)} over axes ${step.axes.join()}`;
+    case "loop": {
+      const kinds = step.outputs.map(
+        (o) => (o.kind === "wide" ? "" : `${o.kind} `) + operations(o.value).join(" "),
+      );
+      return `loop ${list(step.domain)}: ${kinds.join("; ")}`;
+    }
+  }
+}
+function operations(value: Value): string[] {
+  if (value.kind !== "apply") return value.kind === "load" ? [] : [value.kind];
+  return [...value.inputs.flatMap(operations), value.op.kind];
 }
