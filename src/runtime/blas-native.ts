@@ -1,0 +1,512 @@
+/**
+ * The native implementation: OpenBLAS, MKL or Accelerate, called through koffi on the WebAssembly memory itself.
+ *
+ * Node only; load it by dynamic import. Addresses are passed as plain numbers (base + offset, below 2^53), so a call
+ * allocates nothing. LAPACK is called by its Fortran symbols, since a distribution's OpenBLAS may come without LAPACKE;
+ * it sees our row-major matrices as their transposes, so "lower" here is "U" there. A routine whose symbols are missing
+ * falls back to the portable one. Apart from the library's own thread count nothing here is global to the process:
+ * every worker thread creates its own `Blas`.
+ */
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import koffi, { type LibraryHandle } from "koffi";
+import { ModuleBuilder } from "./assembler.js";
+import type { Allocate, Blas, BlasFunctions } from "./blas.js";
+import { createPortableBlas } from "./blas-portable.js";
+import { double, single } from "./gemm-portable.js";
+import { defineMirror, defineZeroUpper } from "./lapack-kernels.js";
+
+export interface NativeOptions {
+  /** Memory for routines that the library lacks. */
+  readonly allocate: Allocate;
+  /** A library to use instead of searching: a path, or a name for the system's loader. */
+  readonly library?: string;
+}
+
+export interface NativeLibrary {
+  readonly path: string;
+  /** Named by the user, so that failing to load it is an error rather than a reason to look further. */
+  readonly chosen: boolean;
+}
+
+const linuxDirectories = [
+  "/usr/lib/x86_64-linux-gnu",
+  "/usr/lib/aarch64-linux-gnu",
+  "/usr/lib/arm-linux-gnueabihf",
+  "/usr/lib/riscv64-linux-gnu",
+  "/usr/lib64",
+  "/usr/lib",
+  "/usr/local/lib64",
+  "/usr/local/lib",
+  "/opt/OpenBLAS/lib",
+];
+const linuxNames = [
+  "libopenblas.so.0",
+  "libopenblasp.so.0",
+  "libopenblaso.so.0",
+  "libopenblas.so.3",
+  "libopenblas.so",
+];
+const mklDirectories = ["/opt/intel/oneapi/mkl/latest/lib/intel64", "/opt/intel/oneapi/mkl/latest/lib"];
+const mklNames = ["libmkl_rt.so.2", "libmkl_rt.so.1", "libmkl_rt.so"];
+
+function join2(directories: readonly string[], names: readonly string[]): string[] {
+  return directories.flatMap((directory) => names.map((name) => join(directory, name)));
+}
+
+/** Places to look, best first; bare names go to the system's loader. */
+function candidates(): string[] {
+  const conda = process.env.CONDA_PREFIX;
+  const prefix = conda === undefined || conda === "" ? [] : [conda];
+  const listed = (variable: string) => (process.env[variable] ?? "").split(delimiter).filter(Boolean);
+  if (process.platform === "darwin")
+    return [
+      "/System/Library/Frameworks/Accelerate.framework/Accelerate",
+      "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
+      "/usr/local/opt/openblas/lib/libopenblas.dylib",
+      ...prefix.map((root) => join(root, "lib", "libopenblas.dylib")),
+    ];
+  if (process.platform === "win32")
+    return [
+      ...join2(
+        [...prefix.map((root) => join(root, "Library", "bin")), ...listed("PATH")],
+        ["libopenblas.dll", "openblas.dll", "mkl_rt.2.dll"],
+      ),
+      "libopenblas.dll",
+    ];
+  const own = prefix.map((root) => join(root, "lib"));
+  return [
+    ...join2([...listed("LD_LIBRARY_PATH"), ...own, ...linuxDirectories], linuxNames),
+    "libopenblas.so.0",
+    ...join2([...listed("LD_LIBRARY_PATH"), ...own, ...mklDirectories, ...linuxDirectories], mklNames),
+    "libmkl_rt.so",
+  ];
+}
+
+/** Whether a candidate may be there. Accelerate lives in the system's cache, not in the file system. */
+function present(path: string): boolean {
+  return path.endsWith("/Accelerate") || existsSync(path);
+}
+
+function requested(options: { library?: string }): string | undefined {
+  const name = options.library ?? process.env.THALWEG_BLAS;
+  return name === undefined || name === "" || name === "native" ? undefined : name;
+}
+
+/**
+ * The library that `createNativeBlas` would try first, without loading a library file that is found by its path.
+ * `undefined`: none is there, or `THALWEG_BLAS` is `portable` or `none`.
+ */
+export function findNativeLibrary(options: { library?: string } = {}): NativeLibrary | undefined {
+  const wanted = requested(options);
+  if (wanted === "portable" || wanted === "none") return undefined;
+  if (wanted !== undefined) return { path: wanted, chosen: true };
+  for (const path of candidates()) {
+    const bare = !path.includes("/") && !path.includes("\\");
+    if (bare ? tryLoad(path) !== undefined : present(path)) return { path, chosen: false };
+  }
+  return undefined;
+}
+
+const loaded = new Map<string, LibraryHandle>();
+
+function load(path: string): LibraryHandle {
+  const known = loaded.get(path);
+  if (known) return known;
+  const library = koffi.load(path);
+  loaded.set(path, library);
+  return library;
+}
+function tryLoad(path: string): LibraryHandle | undefined {
+  try {
+    return load(path);
+  } catch {
+    return undefined;
+  }
+}
+
+const advice =
+  "Give the path of a shared library with the CBLAS interface and 32-bit integers (OpenBLAS's libopenblas.so.0, MKL's libmkl_rt.so, Accelerate), or set THALWEG_BLAS=portable to do without one.";
+
+type Native = (...values: number[]) => number;
+interface Loaded {
+  readonly path: string;
+  readonly library: LibraryHandle;
+  /** OpenBLAS's configuration string. */
+  readonly configuration: string | undefined;
+}
+
+function symbol(
+  library: LibraryHandle,
+  name: string,
+  result: string,
+  parameters: string[],
+): Native | undefined {
+  try {
+    return library.func(name, result, parameters) as Native;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why a library cannot be used, or what it is. */
+function inspect(path: string): Loaded | string {
+  let library: LibraryHandle;
+  try {
+    library = load(path);
+  } catch (error) {
+    return `it cannot be loaded (${error instanceof Error ? error.message : String(error)})`;
+  }
+  try {
+    library.symbol("cblas_sgemm");
+  } catch {
+    return "it has no function cblas_sgemm";
+  }
+  const configuration = symbol(library, "openblas_get_config", "str", []) as (() => string) | undefined;
+  const text = configuration?.();
+  if (text?.includes("USE64BITINT"))
+    return "it is built with 64-bit integers (ILP64), and 32-bit ones are needed";
+  return { path, library, configuration: text };
+}
+
+function open(options: NativeOptions): Loaded | undefined {
+  const wanted = requested(options);
+  if (wanted === "portable" || wanted === "none") return undefined;
+  if (wanted !== undefined) {
+    const result = inspect(wanted);
+    if (typeof result !== "string") return result;
+    const origin = options.library === undefined ? "THALWEG_BLAS" : "The option `library`";
+    throw new Error(`${origin} names "${wanted}", which is no usable BLAS: ${result}. ${advice}`);
+  }
+  for (const path of candidates()) {
+    if (/[/\\]/.test(path) && !present(path)) continue;
+    const result = inspect(path);
+    if (typeof result !== "string") return result;
+  }
+  return undefined;
+}
+
+/** The native BLAS on `memory`, or `undefined` when there is none or `THALWEG_BLAS` disables it. */
+export function createNativeBlas(memory: WebAssembly.Memory, options: NativeOptions): Blas | undefined {
+  const found = open(options);
+  if (!found) return undefined;
+  const shared = memory.buffer instanceof SharedArrayBuffer;
+  const triangles = triangleKernels(memory, shared);
+  let fallback: BlasFunctions | undefined;
+  const portable = () => {
+    fallback ??= createPortableBlas(memory, { allocate: options.allocate }).functions;
+    return fallback;
+  };
+  const address = addressOf(memory, shared);
+  const functions = {
+    ...routines("s", found.library, memory, address, triangles, portable),
+    ...routines("d", found.library, memory, address, triangles, portable),
+  } as unknown as BlasFunctions;
+  const setThreads = threadSetter(found);
+  return {
+    kind: "native",
+    description: describe(found),
+    functions,
+    ...(setThreads ? { setThreads } : {}),
+  };
+}
+
+/**
+ * Addresses in the memory as numbers that C takes for pointers. A shared memory never moves; another one keeps its
+ * place too where the engine reserves its whole range, which is checked whenever it has grown.
+ */
+function addressOf(memory: WebAssembly.Memory, shared: boolean): (offset: number) => number {
+  // A memory of no pages has no address yet.
+  const find = () => Number(koffi.address(new Uint8Array(memory.buffer)));
+  let base = find();
+  if (shared && base !== 0) return (offset) => base + (offset >>> 0);
+  let buffer = memory.buffer;
+  return (offset) => {
+    if (memory.buffer !== buffer) {
+      buffer = memory.buffer;
+      base = find();
+    }
+    return base + (offset >>> 0);
+  };
+}
+
+type TriangleKernel = (n: number, a: number, lda: number) => void;
+type TriangleKernels = Record<"szeroupper" | "dzeroupper" | "smirror" | "dmirror", TriangleKernel>;
+
+function triangleKernels(memory: WebAssembly.Memory, shared: boolean): TriangleKernels {
+  const builder = new ModuleBuilder({ shared, maximumPages: 65536 });
+  for (const kind of [single, double]) {
+    defineZeroUpper(builder, kind);
+    defineMirror(builder, kind);
+  }
+  const module = new WebAssembly.Module(builder.toBytes());
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as TriangleKernels;
+}
+
+function threadSetter({ library }: Loaded): ((count: number) => void) | undefined {
+  for (const name of ["openblas_set_num_threads", "MKL_Set_Num_Threads"]) {
+    const set = symbol(library, name, "void", ["int"]);
+    if (set) return (count) => void set(Math.max(1, Math.floor(count)));
+  }
+  return undefined;
+}
+
+function describe({ path, library, configuration }: Loaded): string {
+  if (configuration !== undefined) {
+    const version = /OpenBLAS\s+(\S+)/.exec(configuration)?.[1] ?? "";
+    const core = symbol(library, "openblas_get_corename", "str", []) as (() => string) | undefined;
+    const parallel = symbol(library, "openblas_get_parallel", "int", []);
+    const kind = ["one thread only", "pthreads", "OpenMP"][parallel?.() ?? -1];
+    return [`OpenBLAS ${version}`, core ? `${core()} kernels` : undefined, kind, path]
+      .filter((part) => part !== undefined)
+      .join(", ");
+  }
+  if (path.endsWith("/Accelerate")) return "Apple Accelerate";
+  return /mkl/i.test(path) ? `Intel MKL, ${path}` : path;
+}
+
+const rowMajor = 101;
+const noTranspose = 111;
+const [upper, lower] = [121, 122];
+const [nonUnit, unit] = [131, 132];
+const [leftSide, rightSide] = [141, 142];
+
+/** The functions of one dtype, with names that carry its prefix. */
+function routines(
+  prefix: "s" | "d",
+  library: LibraryHandle,
+  memory: WebAssembly.Memory,
+  at: (offset: number) => number,
+  triangles: TriangleKernels,
+  portable: () => BlasFunctions,
+): Record<string, (...values: number[]) => number | undefined> {
+  const scalar = prefix === "s" ? "float" : "double";
+  const size = prefix === "s" ? 4 : 8;
+  const pointer = "int64_t";
+  const int = "int";
+  const cblas = (name: string, parameters: string[]) =>
+    symbol(library, `cblas_${prefix}${name}`, "void", parameters);
+  const gemm = cblas("gemm", [
+    ...Array.from({ length: 6 }, () => int),
+    scalar,
+    pointer,
+    int,
+    pointer,
+    int,
+    scalar,
+    pointer,
+    int,
+  ])!;
+  const trsm = cblas("trsm", [...Array.from({ length: 7 }, () => int), scalar, pointer, int, pointer, int])!;
+  const swap = cblas("swap", [int, pointer, int, pointer, int])!;
+  const fortran = (name: string, parameters: number) =>
+    symbol(
+      library,
+      `${prefix}${name}_`,
+      "void",
+      Array.from({ length: parameters }, () => pointer),
+    );
+  const potrf = fortran("potrf", 5);
+  const potri = fortran("potri", 5);
+  const syevd = fortran("syevd", 11);
+  const gelqf = fortran("gelqf", 8);
+  const orglq = fortran("orglq", 9);
+  const getrf = fortran("getrf", 6);
+  const zeroUpper = triangles[`${prefix}zeroupper`];
+  const mirror = triangles[`${prefix}mirror`];
+
+  // Integer arguments of Fortran go by address: slots 0..7, then the letters.
+  const slots = new Int32Array(new ArrayBuffer(64), 0, 16);
+  const slotBase = Number(koffi.address(slots));
+  const slot = (index: number) => slotBase + 4 * index;
+  const letter = { U: slot(8), V: slot(9) };
+  slots[8] = "U".charCodeAt(0);
+  slots[9] = "V".charCodeAt(0);
+  const info = 7;
+  const work = workspace();
+  const integerWork = workspace();
+
+  const gemmOf = (
+    transA: number,
+    transB: number,
+    m: number,
+    n: number,
+    k: number,
+    alpha: number,
+    a: number,
+    lda: number,
+    b: number,
+    ldb: number,
+    beta: number,
+    c: number,
+    ldc: number,
+  ) => {
+    if (m <= 0 || n <= 0) return;
+    // The libraries insist on leading dimensions of at least 1 and the row length, even of matrices without rows.
+    const [ldaSafe, ldbSafe] = k > 0 ? [lda, ldb] : [Math.max(lda, m), Math.max(ldb, n)];
+    gemm(
+      rowMajor,
+      noTranspose + transA,
+      noTranspose + transB,
+      m,
+      n,
+      k,
+      alpha,
+      at(a),
+      ldaSafe,
+      at(b),
+      ldbSafe,
+      beta,
+      at(c),
+      ldc,
+    );
+  };
+  const own: Record<string, ((...values: number[]) => number | undefined) | undefined> = {
+    gemm: gemmOf as unknown as Native,
+    trsm: ((
+      left: number,
+      transA: number,
+      m: number,
+      n: number,
+      alpha: number,
+      a: number,
+      lda: number,
+      b: number,
+      ldb: number,
+    ) => {
+      if (m <= 0 || n <= 0) return;
+      trsm(
+        rowMajor,
+        left ? leftSide : rightSide,
+        lower,
+        noTranspose + transA,
+        nonUnit,
+        m,
+        n,
+        alpha,
+        at(a),
+        lda,
+        at(b),
+        ldb,
+      );
+    }) as unknown as Native,
+    potrf:
+      potrf &&
+      ((n: number, a: number, lda: number) => {
+        if (n <= 0) return 0;
+        slots[0] = n;
+        slots[1] = lda;
+        potrf(letter.U, slot(0), at(a), slot(1), slot(info));
+        zeroUpper(n, a, lda);
+        return slots[info]!;
+      }),
+    potri:
+      potri &&
+      ((n: number, a: number, lda: number) => {
+        if (n <= 0) return undefined;
+        slots[0] = n;
+        slots[1] = lda;
+        potri(letter.U, slot(0), at(a), slot(1), slot(info));
+        mirror(n, a, lda);
+        return undefined;
+      }),
+    syevd:
+      syevd &&
+      ((n: number, a: number, lda: number, w: number) => {
+        if (n <= 0) return 0;
+        const length = 1 + 6 * n + 2 * n * n;
+        slots[0] = n;
+        slots[1] = lda;
+        slots[2] = length;
+        slots[3] = 3 + 5 * n;
+        const works = work(length * size);
+        const integers = integerWork(4 * (3 + 5 * n));
+        syevd(
+          letter.V,
+          letter.U,
+          slot(0),
+          at(a),
+          slot(1),
+          at(w),
+          works,
+          slot(2),
+          integers,
+          slot(3),
+          slot(info),
+        );
+        return slots[info]!;
+      }),
+    // A = Q R is Aᵀ = Rᵀ Qᵀ, the LQ factorization of what Fortran sees.
+    geqrf:
+      gelqf &&
+      orglq &&
+      ((m: number, n: number, a: number, lda: number, r: number, ldr: number) => {
+        if (n <= 0) return 0;
+        slots[0] = n;
+        slots[1] = m;
+        slots[2] = lda;
+        slots[3] = 64 * n;
+        const tau = work(65 * n * size);
+        const rest = tau + n * size;
+        gelqf(slot(0), slot(1), at(a), slot(2), tau, rest, slot(3), slot(info));
+        if (slots[info] !== 0) return slots[info]!;
+        copyUpper(n, a, lda, r, ldr);
+        orglq(slot(0), slot(1), slot(0), at(a), slot(2), tau, rest, slot(3), slot(info));
+        return slots[info]!;
+      }),
+    // Fortran factors Aᵀ = P L U, so A X = B is Uᵀ Lᵀ Pᵀ X = B: in row-major terms a lower and a unit upper solve.
+    gesv:
+      getrf &&
+      ((n: number, nrhs: number, a: number, lda: number, b: number, ldb: number) => {
+        if (n <= 0) return 0;
+        slots[0] = n;
+        slots[1] = lda;
+        const pivotBase = integerWork(4 * n);
+        getrf(slot(0), slot(0), at(a), slot(1), pivotBase, slot(info));
+        if (slots[info] !== 0 || nrhs <= 0) return slots[info]!;
+        const [matrix, right] = [at(a), at(b)];
+        trsm(rowMajor, leftSide, lower, noTranspose, nonUnit, n, nrhs, 1, matrix, lda, right, ldb);
+        trsm(rowMajor, leftSide, upper, noTranspose, unit, n, nrhs, 1, matrix, lda, right, ldb);
+        const pivots = integerWork.view();
+        for (let row = n - 1; row >= 0; row--) {
+          const other = pivots[row]! - 1;
+          if (other !== row) swap(nrhs, right + row * ldb * size, 1, right + other * ldb * size, 1);
+        }
+        return 0;
+      }),
+  };
+  return Object.fromEntries(
+    Object.entries(own).map(([name, implementation]) => {
+      const full = `${prefix}${name}`;
+      return [full, implementation ?? (portable()[full as keyof BlasFunctions] as unknown as Native)];
+    }),
+  );
+
+  /** R is the upper triangle of the factored A; below it zeros. */
+  function copyUpper(n: number, a: number, lda: number, r: number, ldr: number) {
+    const view = (address: number, count: number) =>
+      size === 4
+        ? new Float32Array(memory.buffer, address >>> 0, count)
+        : new Float64Array(memory.buffer, address >>> 0, count);
+    const from = view(a, (n - 1) * lda + n);
+    const to = view(r, (n - 1) * ldr + n);
+    for (let row = 0; row < n; row++) {
+      to.fill(0, row * ldr, row * ldr + row);
+      to.set(from.subarray(row * lda + row, row * lda + n) as Float32Array & Float64Array, row * ldr + row);
+    }
+  }
+}
+
+/** Memory outside the arena that grows to the largest request: called, it returns the address. */
+function workspace() {
+  let buffer = new ArrayBuffer(4096);
+  let address = Number(koffi.address(new Uint8Array(buffer)));
+  const get = (bytes: number) => {
+    if (bytes > buffer.byteLength) {
+      buffer = new ArrayBuffer(Math.ceil(bytes * 1.25));
+      address = Number(koffi.address(new Uint8Array(buffer)));
+    }
+    return address;
+  };
+  return Object.assign(get, { view: () => new Int32Array(buffer) });
+}

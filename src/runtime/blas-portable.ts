@@ -1,0 +1,56 @@
+/**
+ * The portable implementation: matrix products in WebAssembly SIMD (gemm-portable.ts) and factorizations over them.
+ * It needs nothing but WebAssembly, so browsers and machines without a BLAS run it.
+ */
+import { ModuleBuilder } from "./assembler.js";
+import type { Allocate, Blas, BlasFunctions } from "./blas.js";
+import { defineGemm, double, packingBytes, single } from "./gemm-portable.js";
+
+export interface PortableOptions {
+  readonly allocate: Allocate;
+  /** Fused multiply-add: by default whenever the engine has relaxed SIMD. */
+  readonly fma?: boolean;
+}
+
+/** A function that returns 2·3 + 4 in lane 0, by relaxed_madd. */
+function relaxedProbe(): Uint8Array<ArrayBuffer> {
+  const builder = new ModuleBuilder({ shared: false, maximumPages: 1 });
+  builder.define(
+    [],
+    ["f32"],
+    (code) => {
+      code.f32x4(2);
+      code.f32x4(3);
+      code.f32x4(4);
+      code.emit("f32x4.relaxed_madd");
+      code.lane("f32x4.extract_lane", 0);
+    },
+    "probe",
+  );
+  return builder.toBytes();
+}
+
+/** Whether this engine compiles relaxed SIMD with the standard's meaning (early drafts ordered operands otherwise). */
+export function hasRelaxedSimd(): boolean {
+  const bytes = relaxedProbe();
+  if (!WebAssembly.validate(bytes)) return false;
+  const memory = new WebAssembly.Memory({ initial: 0, maximum: 1 });
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
+  return (exports.probe as () => number)() === 10;
+}
+
+export function createPortableBlas(memory: WebAssembly.Memory, options: PortableOptions): Blas {
+  const fma = options.fma ?? hasRelaxedSimd();
+  const shared = typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
+  const builder = new ModuleBuilder({ shared, maximumPages: 65536 });
+  const workspace = options.allocate(packingBytes);
+  for (const kind of [single, double]) defineGemm(builder, kind, fma, workspace);
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(builder.toBytes()), {
+    env: { memory },
+  });
+  return {
+    kind: "portable",
+    description: `portable (WebAssembly SIMD, ${fma ? "fused multiply-add" : "multiply and add"})`,
+    functions: exports as unknown as BlasFunctions,
+  };
+}
