@@ -421,7 +421,7 @@ export function schedule(program: Program): Schedule {
           if (rows) return undefined;
           const inner = innerOf(loop);
           if (inner === undefined || (loop.innerAxes !== 0 && loop.innerAxes !== inner)) return undefined;
-          if (loop.outputs.some((output) => output.kind === "accumulate" && output.rows)) return undefined;
+
           loop.innerAxes = inner;
           return (own) => ({ kind: "rowReduce", root, reduction, value: own });
         },

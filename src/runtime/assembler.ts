@@ -82,7 +82,9 @@ const float32 = new DataView(new ArrayBuffer(16));
 
 /** The body of one function. Methods append one instruction each, operands first, as on the wasm stack. */
 export class Code {
+  private readonly prologue = new Bytes();
   private readonly body = new Bytes();
+  private readonly constants = new Map<string, Local>();
   private readonly localTypes: ValueType[] = [];
   private readonly free = new Map<ValueType, Local[]>();
   private depth = 0;
@@ -161,9 +163,25 @@ export class Code {
     for (let lane = 0; lane < 2; lane++) float32.setBigInt64(8 * lane, BigInt.asIntN(64, value), true);
     this.constant128();
   }
+  /**
+   * Vector constants live in locals that are set once, at the start of the function: engines build a constant
+   * anew (several instructions) wherever it stands, also in the middle of a loop.
+   */
   private constant128() {
-    this.emit("v128.const");
-    this.body.bytes(new Uint8Array(float32.buffer, 0, 16));
+    const words = new Uint32Array(float32.buffer, 0, 4);
+    const key = words.join();
+    let local = this.constants.get(key);
+    if (local === undefined) {
+      this.localTypes.push("v128");
+      local = (this.parameterCount + this.localTypes.length - 1) as Local;
+      this.constants.set(key, local);
+      this.prologue.byte(0xfd);
+      this.prologue.unsigned(opcodes["v128.const"] & 0xffff);
+      this.prologue.bytes(new Uint8Array(float32.buffer, 0, 16));
+      this.prologue.byte(0x21);
+      this.prologue.unsigned(local);
+    }
+    this.get(local);
   }
 
   /** A new (or released) local variable. Not zeroed when it was used before. */
@@ -299,8 +317,9 @@ export class Code {
       head.byte(valueTypeByte[run.type]);
     }
     const out = new Bytes();
-    out.unsigned(head.length + this.body.length + 1);
+    out.unsigned(head.length + this.prologue.length + this.body.length + 1);
     out.bytes(head.view());
+    out.bytes(this.prologue.view());
     out.bytes(this.body.view());
     out.byte(0x0b);
     return out.view();

@@ -1,7 +1,8 @@
 /** What programs run on: a memory, a BLAS, and a number of threads. */
 import type { Blas } from "./blas.js";
-import { createPortableBlas } from "./blas-portable.js";
+import { createPortableBlas, hasRelaxedSimd } from "./blas-portable.js";
 import { packingBytes } from "./gemm-portable.js";
+import { useFusedMultiplyAdd } from "./math.js";
 import { createMemory, type Memory } from "./memory.js";
 import { controlWords, type Team } from "./team.js";
 
@@ -39,7 +40,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     throw new Error(
       "runtime: no native BLAS found; install OpenBLAS (Debian: apt-get install libopenblas0) or name one in THALWEG_BLAS",
     );
-  if (isNode && !native) (await import("./blas-relaxed.js")).enableRelaxedSimd();
+  useFusedMultiplyAdd(isNode ? (await import("./blas-relaxed.js")).enableRelaxedSimd() : hasRelaxedSimd());
   const blas = native?.blas ?? createPortableBlas(memory.memory, { allocate: memory.allocate });
   // The team shares the work of each product; the library's own threads would only compete with it.
   blas.setThreads?.(1);
