@@ -1,1 +1,31 @@
+export { adam, biasCorrection, scaleByAdam } from "./adam.js";
+export { adamw } from "./adamw.js";
+export { clipByGlobalNorm } from "./clip.js";
+export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
+export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep } from "./first-order.js";
+export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
+export { momentum, traceMomentum } from "./momentum.js";
+export { didYouMean, nearestNames } from "./names.js";
+export { nesterov } from "./nesterov.js";
 export type { Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
+export { createOptimizer, findMethod, type OptimizerName, optimizers } from "./registry.js";
+export {
+  constant,
+  cosine,
+  exponential,
+  linear,
+  type Schedule,
+  scheduleValues,
+  stepwise,
+  warmUp,
+} from "./schedule.js";
+export { type Option, type Options, SettingsError, type SettingsOf } from "./settings.js";
+export {
+  chain,
+  type StateSpec,
+  stateless,
+  type Transform,
+  type TransformContext,
+  type Transformed,
+  type TransformSpec,
+} from "./transform.js";

@@ -1,0 +1,31 @@
+/**
+ * Adam with decoupled weight decay. Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
+ *
+ *     m, v as in Adam, from the gradient without any penalty
+ *     θ ← (1 − ηλ·mask) θ − η · m̂/(√v̂ + ε)
+ *
+ * Unless told otherwise the decay leaves out arrays with fewer than two axes: biases and the gains of normalisation.
+ * Memory: two vectors as long as θ, and one for a mask that is not all. FLOPs: about 16n after the gradient.
+ */
+import { adamOptions, scaleByAdam } from "./adam.js";
+import { decoupledDecay, masks } from "./decay.js";
+import { firstOrderMethod } from "./method.js";
+import { choice, notNegative } from "./settings.js";
+
+export const adamw = firstOrderMethod(
+  {
+    name: "adamw",
+    description: "Adam with weight decay that its scaling does not touch: the standard for transformers.",
+    reference: "Loshchilov & Hutter 2019, Decoupled weight decay regularization",
+    options: {
+      ...adamOptions,
+      weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ"),
+      decay: choice(
+        "matrices",
+        ["matrices", "all"],
+        "which arrays shrink: those with two or more axes, or all",
+      ),
+    },
+  },
+  (s) => [scaleByAdam(s), decoupledDecay(s.weightDecay, masks[s.decay])],
+);

@@ -1,0 +1,112 @@
+/** A method by name: what it is, what can be set, and how an optimizer is made of it. */
+import { clipByGlobalNorm } from "./clip.js";
+import { firstOrder } from "./first-order.js";
+import type { Optimizer } from "./optimizer.js";
+import { constant, cosine, exponential, linear, type Schedule, stepwise, warmUp } from "./schedule.js";
+import {
+  choice,
+  count,
+  fraction,
+  notNegative,
+  type Options,
+  positive,
+  readSettings,
+  SettingsError,
+  type SettingsOf,
+} from "./settings.js";
+import { chain, type Transform } from "./transform.js";
+
+export interface Method<O extends Options = Options> {
+  readonly name: string;
+  /** One sentence: what it does, and when it is the one to use. */
+  readonly description: string;
+  /** Where it was published. */
+  readonly reference: string;
+  /** Every setting with its default, range and meaning. */
+  readonly options: O;
+  /** The settings of `create()`. */
+  readonly defaults: SettingsOf<O>;
+  /**
+   * An optimizer; what is not given has its default. Text is read as a number, a flag or a choice.
+   * @throws SettingsError naming the setting, its value, and what is allowed.
+   */
+  create(settings?: Partial<SettingsOf<O>>): Optimizer;
+}
+
+/** A method from its declaration. */
+export function defineMethod<O extends Options>(
+  about: {
+    readonly name: string;
+    readonly description: string;
+    readonly reference: string;
+    readonly options: O;
+  },
+  build: (settings: SettingsOf<O>) => Optimizer,
+): Method<O> {
+  return {
+    ...about,
+    defaults: readSettings(about.name, about.options, {}),
+    create: (given = {}) => build(readSettings(about.name, about.options, given)),
+  };
+}
+
+/** Settings of the learning rate and of clipping: every first-order method has these. */
+export const rateOptions = (learningRate: number) =>
+  ({
+    learningRate: positive(learningRate, "step size η; the peak, where it follows a schedule"),
+    schedule: choice(
+      "constant",
+      ["constant", "cosine", "linear", "step", "exponential"],
+      "how η changes: cosine and linear fall to finalFraction·η within decaySteps; " +
+        "step and exponential multiply it by decayFactor every decaySteps",
+    ),
+    decaySteps: count(0, "length of the schedule in updates, counted after the warm-up"),
+    decayFactor: fraction(0.1, "for step and exponential"),
+    finalFraction: fraction(0, "for cosine and linear"),
+    warmupSteps: count(0, "updates over which η rises linearly to its peak; 0 for none"),
+    clipNorm: notNegative(0, "gradients longer than this are shortened to it; 0 for no clipping"),
+  }) satisfies Options;
+type RateSettings = SettingsOf<ReturnType<typeof rateOptions>>;
+
+/** @throws SettingsError when the schedule needs a length and none is given. */
+export function scheduleOf(method: string, settings: RateSettings): Schedule {
+  const { learningRate: rate, schedule, decaySteps: steps, decayFactor: factor } = settings;
+  if (schedule !== "constant" && steps === 0)
+    throw new SettingsError(
+      `${method}: schedule ${schedule} needs decaySteps, its length in updates; for example decaySteps=1000`,
+    );
+  if ((schedule === "step" || schedule === "exponential") && factor === 0)
+    throw new SettingsError(`${method}: decayFactor is 0; use a number above 0, at most 1 (default 0.1)`);
+  const to = settings.finalFraction * rate;
+  const schedules = {
+    constant: () => constant(rate),
+    cosine: () => cosine({ from: rate, to, steps }),
+    linear: () => linear({ from: rate, to, steps }),
+    step: () => stepwise({ rate, factor, every: steps }),
+    exponential: () => exponential({ rate, factor, every: steps }),
+  };
+  const main = schedules[schedule]();
+  return settings.warmupSteps > 0 ? warmUp(settings.warmupSteps, main) : main;
+}
+
+/** A first-order method: clipping as set, then the method's transforms, then the learning rate as set. */
+export function firstOrderMethod<O extends ReturnType<typeof rateOptions> & Options>(
+  about: {
+    readonly name: string;
+    readonly description: string;
+    readonly reference: string;
+    readonly options: O;
+  },
+  transforms: (settings: SettingsOf<O>) => readonly (Transform | undefined)[],
+): Method<O> {
+  return defineMethod(about, (settings) => {
+    const rate = settings as unknown as RateSettings;
+    const clip = rate.clipNorm > 0 ? clipByGlobalNorm(rate.clipNorm) : undefined;
+    return firstOrder(
+      about.name,
+      chain(clip, ...transforms(settings)),
+      scheduleOf(about.name, rate),
+      settings as Readonly<Record<string, unknown>>,
+    );
+  });
+}

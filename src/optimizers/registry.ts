@@ -1,0 +1,35 @@
+/** The methods by name. */
+import { adam } from "./adam.js";
+import { adamw } from "./adamw.js";
+import type { Method } from "./method.js";
+import { momentum } from "./momentum.js";
+import { didYouMean } from "./names.js";
+import { nesterov } from "./nesterov.js";
+import type { Optimizer } from "./optimizer.js";
+import { SettingsError } from "./settings.js";
+import { sgd } from "./sgd.js";
+
+export const optimizers = { sgd, momentum, nesterov, adam, adamw } as const satisfies Record<string, Method>;
+export type OptimizerName = keyof typeof optimizers;
+
+/**
+ * The method of that name.
+ * @throws SettingsError naming the nearest ones.
+ */
+export function findMethod(name: string): Method {
+  if (Object.hasOwn(optimizers, name)) return optimizers[name as OptimizerName];
+  const names = Object.keys(optimizers);
+  throw new SettingsError(
+    `there is no optimizer "${name}"${didYouMean(name, names) || `; there are ${names.join(", ")}`}`,
+  );
+}
+
+/**
+ * An optimizer by name, from settings as numbers or as text.
+ *
+ *     createOptimizer("adam", { learningRate: "0.01", schedule: "cosine", decaySteps: 1000 })
+ *
+ * @throws SettingsError for an unknown name or setting (with the nearest ones) or a value out of range.
+ */
+export const createOptimizer = (name: string, settings: Readonly<Record<string, unknown>> = {}): Optimizer =>
+  findMethod(name).create(settings);

@@ -1,0 +1,107 @@
+/**
+ * Settings are declared once: default, range, meaning. From the declaration come their types, the complete settings of
+ * a run, help texts, and messages that name the value and the remedy. Values may be given as text ("0.01", "true"), as
+ * they come from a command line.
+ */
+import { didYouMean } from "./names.js";
+
+/** One setting of a method. */
+export interface Option<T> {
+  readonly default: T;
+  readonly about: string;
+  /** What is allowed, as it is shown: "a number above 0". */
+  readonly range: string;
+  /** The value, or undefined when what was given is not allowed. */
+  readonly read: (given: unknown) => T | undefined;
+}
+
+export type Options = Readonly<Record<string, Option<unknown>>>;
+export type SettingsOf<O extends Options> = {
+  readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
+};
+
+const toNumber = (given: unknown): number =>
+  typeof given === "number"
+    ? given
+    : typeof given === "string" && given.trim() !== ""
+      ? Number(given)
+      : Number.NaN;
+
+function number(
+  fallback: number,
+  about: string,
+  range: string,
+  allowed: (x: number) => boolean,
+): Option<number> {
+  const read = (given: unknown) => {
+    const value = toNumber(given);
+    return Number.isFinite(value) && allowed(value) ? value : undefined;
+  };
+  return { default: fallback, about, range, read };
+}
+
+export const positive = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a number above 0", (x) => x > 0);
+export const notNegative = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a number of at least 0", (x) => x >= 0);
+/** For the decay of averages: 0 ≤ β < 1. */
+export const decayRate = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a number from 0 to below 1", (x) => x >= 0 && x < 1);
+export const fraction = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a number from 0 to 1", (x) => x >= 0 && x <= 1);
+export const count = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a whole number of at least 0", (x) => Number.isInteger(x) && x >= 0);
+
+export const flag = (fallback: boolean, about: string): Option<boolean> => ({
+  default: fallback,
+  about,
+  range: "true or false",
+  read: (given) =>
+    given === true || given === "true" ? true : given === false || given === "false" ? false : undefined,
+});
+
+export const choice = <const T extends string>(
+  fallback: NoInfer<T>,
+  choices: readonly T[],
+  about: string,
+): Option<T> => ({
+  default: fallback,
+  about,
+  range: choices.join(", "),
+  read: (given) => choices.find((option) => option === given),
+});
+
+/** What was given of a method's settings is unusable; the message says why and what to do. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+const show = (value: unknown) => (typeof value === "string" ? `"${value}"` : String(value));
+
+/**
+ * Complete settings from those given.
+ * @throws SettingsError for an unknown name (with the nearest ones) or a value out of range.
+ */
+export function readSettings<O extends Options>(
+  method: string,
+  options: O,
+  given: Readonly<Record<string, unknown>>,
+): SettingsOf<O> {
+  const names = Object.keys(options);
+  for (const name of Object.keys(given))
+    if (!Object.hasOwn(options, name))
+      throw new SettingsError(
+        `${method}: there is no setting "${name}"${didYouMean(name, names) || `; its settings are ${names.join(", ")}`}`,
+      );
+  const settings = Object.entries(options).map(([name, option]) => {
+    const value = given[name];
+    if (value === undefined) return [name, option.default];
+    const read = option.read(value);
+    if (read === undefined)
+      throw new SettingsError(
+        `${method}: ${name} is ${show(value)}; use ${option.range} (default ${show(option.default)})`,
+      );
+    return [name, read];
+  });
+  return Object.fromEntries(settings) as SettingsOf<O>;
+}
