@@ -8,12 +8,13 @@ import { bytesOf, type DType } from "../tensor/dtype.js";
 import { checkClosed, type Program } from "../tensor/program.js";
 import { sizeOf } from "../tensor/shape.js";
 import { combine, load, store } from "./lanes.js";
-import { collapse, contiguous } from "./layout.js";
-import { type Kernel, KernelCache, loopKernel, overRows, windowKernel } from "./loop.js";
+import { type Kernel, KernelCache, loopKernel, windowKernel } from "./loop.js";
 import { type Bindings, plan } from "./plan.js";
-import { type DotStep, matrixForm, type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
+import { emitConv, emitDot, planConv } from "./products.js";
+import { type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
+import { addThread, onFirst, pushRange } from "./sharing.js";
 import { simplify } from "./simplify.js";
-import { plainKernel } from "./steps.js";
+import { convKernel, plainKernel } from "./steps.js";
 
 /** A compiled program with its memory. */
 export interface Executable {
@@ -170,6 +171,52 @@ export function compile(
         });
         break;
       }
+      case "conv": {
+        const conv = planConv(step);
+        const shared = threads > 1 && step.patches[0]! > 1;
+        const [workers, partial] = [shared ? threads : 1, shared && conv.partial];
+        const addresses = step.operands.map(
+          (o) => planned.address(o.root) + o.layout.offset * bytesOf(o.root.dtype),
+        );
+        const scratchAddress = scratchOf(conv.scratch);
+        const move = convKernel(step, cache);
+        const stride = Math.ceil((step.root.size * bytesOf(step.root.dtype)) / 64) * 64;
+        const result = planned.address(step.root);
+        const target = partial ? temporary(stride * threads) : result;
+        const combiner = partial
+          ? defineCombine(cache, step.root.dtype, "sum", threads, step.root.size, stride)
+          : undefined;
+        const gemm = step.root.dtype === "f64" ? dgemm : sgemm;
+        calls.push((code, thread) => {
+          const root = () => {
+            code.i32(target);
+            if (partial) addThread(code, thread, stride);
+          };
+          const call = () =>
+            emitConv(
+              code,
+              thread,
+              workers,
+              step,
+              conv,
+              { root, operands: addresses, scratch: scratchAddress },
+              move,
+              gemm,
+            );
+          if (shared || threads === 1) call();
+          else onFirst(code, thread, call);
+          if (combiner) {
+            meet(code);
+            onFirst(code, thread, () => {
+              code.i32(target);
+              code.i32(result);
+              code.call(combiner);
+            });
+          }
+          meet(code);
+        });
+        break;
+      }
       case "dot":
         calls.push((code, thread) => {
           emitDot(code, thread, threads, step, planned.address, step.root.dtype === "f64" ? dgemm : sgemm);
@@ -235,46 +282,12 @@ export function compile(
 function estimateWork(scheduled: Schedule): number {
   let work = 0;
   for (const step of scheduled.steps) {
-    if (step.kind === "dot") work += (step.root.size * step.a.layout.shape.at(-1)!) / 8;
+    if (step.kind === "conv") work += sizeOf(step.patches) * 8;
+    else if (step.kind === "dot") work += (step.root.size * step.a.layout.shape.at(-1)!) / 8;
     else if (step.kind === "loop" || step.kind === "window") work += sizeOf(step.domain) * 4;
     else work += step.root.size;
   }
   return work;
-}
-
-function onFirst(code: Code, thread: Local, body: () => void): void {
-  code.get(thread);
-  code.emit("i32.eqz");
-  code.if(body);
-}
-function addThread(code: Code, thread: Local, stride: number): void {
-  code.get(thread);
-  code.i32(stride);
-  code.emit("i32.mul", "i32.add");
-}
-
-/** Pushes this thread's [begin, end) of `units`. */
-function pushRange(code: Code, thread: Local, units: number, threads: number, grain: number): void {
-  if (threads === 1) {
-    code.i32(0);
-    code.i32(units);
-    return;
-  }
-  const share = Math.ceil(units / threads / grain) * grain;
-  for (const plus of [0, 1]) {
-    const bound = code.local("i32");
-    code.get(thread);
-    code.i32(plus);
-    code.emit("i32.add");
-    code.i32(share);
-    code.emit("i32.mul");
-    code.tee(bound);
-    code.i32(units);
-    code.get(bound);
-    code.i32(units);
-    code.emit("i32.lt_s", "select");
-    code.release("i32", bound);
-  }
 }
 
 /** to[j] = reduction over threads of from[thread·stride + j]. */
@@ -314,150 +327,14 @@ function defineCombine(
   );
 }
 
-/** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
-function emitDot(
-  code: Code,
-  thread: Local,
-  threads: number,
-  step: DotStep,
-  address: (root: DotStep["root"]) => number,
-  gemm: { index: number },
-): void {
-  const rank = step.a.layout.shape.length;
-  const [m, k] = [step.a.layout.shape[rank - 2]!, step.a.layout.shape[rank - 1]!];
-  const n = step.b.layout.shape[rank - 1]!;
-  const bytes = bytesOf(step.root.dtype);
-  const [a, b] = [matrixForm(step.a.layout)!, matrixForm(step.b.layout)!];
-  const c = contiguous([...step.a.layout.shape.slice(0, -1), n]);
-  const batchShape = step.a.layout.shape.slice(0, -2);
-  const batch = collapse(batchShape, [
-    step.a.layout.strides.slice(0, -2),
-    step.b.layout.strides.slice(0, -2),
-    c.strides.slice(0, -2),
-  ]);
-  const count = sizeOf(batchShape);
-  const [aStart, bStart, cStart] = [
-    address(step.a.root) + step.a.layout.offset * bytes,
-    address(step.b.root) + step.b.layout.offset * bytes,
-    address(step.root),
-  ];
-  const parallel = threads > 1 && 2 * count * m * n * k >= 100_000;
-  const product = (
-    rows: () => void,
-    columns: () => void,
-    pushA: () => void,
-    pushB: () => void,
-    pushC: () => void,
-  ) => {
-    code.i32(a.transposed ? 1 : 0);
-    code.i32(b.transposed ? 1 : 0);
-    rows();
-    columns();
-    code.i32(k);
-    code.f64(1);
-    pushA();
-    code.i32(a.leading);
-    pushB();
-    code.i32(b.leading);
-    code.f64(step.accumulate ? 1 : 0);
-    pushC();
-    code.i32(n);
-    code.call(gemm);
-  };
-  if (count === 0 || m === 0 || n === 0) return;
-  if (count === 1) {
-    const whole = () =>
-      product(
-        () => code.i32(m),
-        () => code.i32(n),
-        () => code.i32(aStart),
-        () => code.i32(bStart),
-        () => code.i32(cStart),
-      );
-    if (!parallel) {
-      if (threads === 1) whole();
-      else onFirst(code, thread, whole);
-      return;
-    }
-    // Whole cache lines of C for each thread.
-    const byRows = m >= n || n < 32 * threads;
-    const [begin, end] = [code.local("i32"), code.local("i32")];
-    pushRange(code, thread, byRows ? m : n, threads, 16);
-    code.set(end);
-    code.set(begin);
-    const size = () => {
-      code.get(end);
-      code.get(begin);
-      code.emit("i32.sub");
-    };
-    const shifted = (start: number, stride: number) => {
-      code.i32(start);
-      code.get(begin);
-      code.i32(stride * bytes);
-      code.emit("i32.mul", "i32.add");
-    };
-    code.get(begin);
-    code.get(end);
-    code.emit("i32.lt_s");
-    code.if(() => {
-      if (byRows)
-        product(
-          size,
-          () => code.i32(n),
-          () => shifted(aStart, a.transposed ? 1 : a.leading),
-          () => code.i32(bStart),
-          () => shifted(cStart, n),
-        );
-      else
-        product(
-          () => code.i32(m),
-          size,
-          () => code.i32(aStart),
-          () => shifted(bStart, b.transposed ? b.leading : 1),
-          () => shifted(cStart, 1),
-        );
-    });
-    code.release("i32", begin);
-    code.release("i32", end);
-    return;
-  }
-  const patterns = batch.strides.map((strides, id) => ({
-    id,
-    outer: strides.map((s) => s * bytes),
-    inner: [],
-  }));
-  const offsets = patterns.map(() => code.local("i32"));
-  const [begin, end] = [code.local("i32"), code.local("i32")];
-  const loop = () => {
-    pushRange(code, thread, count, parallel ? threads : 1, 1);
-    code.set(end);
-    code.set(begin);
-    overRows(code, batch.shape, begin, end, patterns, offsets, () => {
-      const at = (start: number, index: number) => () => {
-        code.i32(start);
-        code.get(offsets[index]!);
-        code.emit("i32.add");
-      };
-      product(
-        () => code.i32(m),
-        () => code.i32(n),
-        at(aStart, 0),
-        at(bStart, 1),
-        at(cStart, 2),
-      );
-    });
-  };
-  if (parallel || threads === 1) loop();
-  else onFirst(code, thread, loop);
-  for (const local of [...offsets, begin, end]) code.release("i32", local);
-}
-
 /** "dot [128, 64]·[64, 10]", "loop [128, 10]: add, exp, sum rows": what a profile shows. */
 function describeStep(step: Schedule["steps"][number]): string {
   const list = (shape: readonly number[]) => `[${shape.join(", ")}]`;
   switch (step.kind) {
     case "dot":
       return `dot ${list(step.a.layout.shape)}·${list(step.b.layout.shape)}`;
+    case "conv":
+      return `conv ${step.direction} ${list(step.image)} · ${list(step.window.kernel)} → ${list(step.root.shape)}`;
     case "plain":
       return `${step.op.kind} → ${list(step.root.shape)}`;
     case "window":

@@ -94,6 +94,15 @@ function count(
     case "dot":
       total.matmulFlops += 2 * step.root.size * step.a.layout.shape.at(-1)!;
       return;
+    case "conv": {
+      const width =
+        step.direction === "forward" || step.direction === "gram"
+          ? step.root.shape.at(-1)!
+          : step.operands[1]!.layout.shape[step.direction === "weights" ? 1 : 0]!;
+      total.matmulFlops += 2 * sizeOf(step.patches) * width;
+      if (step.direction === "input") total.elementwiseFlops += sizeOf(step.patches);
+      return;
+    }
     case "window":
       value(step.value, sizeOf(step.domain));
       total.elementwiseFlops += sizeOf(step.domain);

@@ -107,6 +107,24 @@ export interface DotStep {
   readonly accumulate: boolean;
   readonly reads: Set<Root>;
 }
+/**
+ * A convolution as products with image patches that are made a few images at a time, never all at once.
+ * P: patches of `image` as [positions, kernel·channels].
+ *   forward: P·other       weights: Pᵀ·other       gram: Pᵀ·P       input: the fold of other·weights
+ */
+export interface ConvStep {
+  readonly kind: "conv";
+  readonly order: number;
+  readonly direction: "forward" | "weights" | "gram" | "input";
+  readonly window: Window;
+  /** Shapes of the image [n, h, w, c] and of the patches [n, oh, ow, k]. */
+  readonly image: Shape;
+  readonly patches: Shape;
+  readonly root: Root;
+  /** forward: image, weights; weights: image, gradient; gram: image; input: gradient, transposed weights. */
+  readonly operands: readonly Operand[];
+  readonly reads: Set<Root>;
+}
 /** Steps whose operands are contiguous. */
 export interface PlainStep {
   readonly kind: "plain";
@@ -119,7 +137,7 @@ export interface PlainStep {
 export type PlainOp =
   | Extract<Op, { kind: "patches" | "fold" | "gather" | "scatterAdd" | "cumsum" | "argMax" }>
   | { readonly kind: "zero" };
-export type Step = LoopStep | WindowStep | DotStep | PlainStep;
+export type Step = LoopStep | WindowStep | DotStep | ConvStep | PlainStep;
 
 export interface Schedule {
   readonly steps: readonly Step[];
@@ -184,6 +202,7 @@ export function schedule(program: Program): Schedule {
   });
 
   const needsMemory = chooseRoots(order, isOutput);
+  const { patchesOnly, foldedOnly } = chooseConvolutions(order, isOutput);
 
   // ------------------------------------------------------------------ expressions
 
@@ -492,6 +511,58 @@ export function schedule(program: Program): Schedule {
     const found = operand(tensor);
     return matrixForm(found.layout) ? found : copied(tensor);
   };
+  /** A matrix whose rows follow each other. */
+  const rowsOperand = (tensor: Tensor): Operand => {
+    const found = operand(tensor);
+    return matrixForm(found.layout)?.transposed === false ? found : copied(tensor);
+  };
+  const placeConv = (
+    tensor: Tensor,
+    direction: ConvStep["direction"],
+    window: Window,
+    image: Shape,
+    patches: Shape,
+    operands: readonly Operand[],
+  ) => {
+    const root = newRoot(tensor);
+    const reads = new Set(operands.map((o) => o.root));
+    const step: ConvStep = {
+      kind: "conv",
+      order: steps.length,
+      direction,
+      window,
+      image,
+      patches,
+      root,
+      operands,
+      reads,
+    };
+    steps.push(step);
+    stepOf.set(root, step);
+    rootOf.set(tensor, root);
+  };
+  /** Places a product with patches that have no memory of their own; false when it is none. */
+  const placePatchProduct = (tensor: Tensor): boolean => {
+    const left = patchMatrix(tensor.inputs[0]!);
+    if (!left || !patchesOnly.has(left.patches)) return false;
+    const { patches, transposed } = left;
+    const { window } = patches.op as Extract<Op, { kind: "patches" }>;
+    const image = contiguousOperand(patches.inputs[0]!);
+    const right = patchMatrix(tensor.inputs[1]!);
+    const imageShape = patches.inputs[0]!.shape;
+    if (right?.patches === patches) placeConv(tensor, "gram", window, imageShape, patches.shape, [image]);
+    else if (transposed)
+      placeConv(tensor, "weights", window, imageShape, patches.shape, [
+        image,
+        rowsOperand(tensor.inputs[1]!),
+      ]);
+    else
+      placeConv(tensor, "forward", window, imageShape, patches.shape, [
+        image,
+        matrixOperand(tensor.inputs[1]!),
+      ]);
+    return true;
+  };
   const placePlain = (tensor: Tensor, op: PlainOp, operands: readonly Operand[]): Root => {
     const root = newRoot(tensor);
     const step: PlainStep = {
@@ -585,6 +656,7 @@ export function schedule(program: Program): Schedule {
           placeReduction(tensor, op.axes, "max");
           break;
         case "dot": {
+          if (foldedOnly.has(tensor) || placePatchProduct(tensor)) break;
           const [a, b] = [matrixOperand(tensor.inputs[0]!), matrixOperand(tensor.inputs[1]!)];
           const root = newRoot(tensor);
           const step: DotStep = {
@@ -608,7 +680,17 @@ export function schedule(program: Program): Schedule {
           placePad(tensor, op);
           break;
         case "patches":
-        case "fold":
+          if (!patchesOnly.has(tensor)) placePlain(tensor, op, tensor.inputs.map(contiguousOperand));
+          break;
+        case "fold": {
+          const product = throughReshape(tensor.inputs[0]!);
+          if (foldedOnly.has(product)) {
+            const gradient = rowsOperand(product.inputs[0]!);
+            const weights = matrixOperand(product.inputs[1]!);
+            placeConv(tensor, "input", op.window, tensor.shape, tensor.inputs[0]!.shape, [gradient, weights]);
+          } else placePlain(tensor, op, tensor.inputs.map(contiguousOperand));
+          break;
+        }
         case "gather":
         case "scatterAdd":
         case "cumsum":
@@ -750,6 +832,65 @@ function chooseRoots(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): S
     }
   }
   return chosen;
+}
+
+const throughReshape = (tensor: Tensor): Tensor =>
+  tensor.op.kind === "reshape" ? tensor.inputs[0]! : tensor;
+
+/** Patches seen as a matrix [positions, kernel·channels], or its transpose. */
+function patchMatrix(tensor: Tensor): { patches: Tensor; transposed: boolean } | undefined {
+  const transposed = tensor.op.kind === "permute" && sameShape(tensor.op.axes, [1, 0]);
+  const matrix = transposed ? tensor.inputs[0]! : tensor;
+  const patches = throughReshape(matrix);
+  if (patches.op.kind !== "patches" || matrix.rank !== 2 || matrix.shape[1] !== patches.shape[3])
+    return undefined;
+  return { patches, transposed };
+}
+
+/** Patches that only meet matrix products, and products that are only folded back into an image. */
+function chooseConvolutions(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>) {
+  const users = new Map<Tensor, Tensor[]>();
+  for (const tensor of order)
+    for (const source of new Set(tensor.inputs)) users.set(source, [...(users.get(source) ?? []), tensor]);
+  const usersOf = (tensor: Tensor): Tensor[] => (isOutput.has(tensor) ? [] : (users.get(tensor) ?? []));
+  /** Every use, looking through reshapes and transpositions, with the operand as the user sees it. */
+  const finalUses = (tensor: Tensor): { user: Tensor; operand: Tensor }[] | undefined => {
+    if (isOutput.has(tensor)) return undefined;
+    const found: { user: Tensor; operand: Tensor }[] = [];
+    for (const user of usersOf(tensor)) {
+      if (user.op.kind !== "reshape" && user.op.kind !== "permute") {
+        found.push({ user, operand: tensor });
+        continue;
+      }
+      const deeper = finalUses(user);
+      if (!deeper) return undefined;
+      found.push(...deeper);
+    }
+    return found;
+  };
+  const patchesOnly = new Set<Tensor>();
+  const foldedOnly = new Set<Tensor>();
+  for (const tensor of order) {
+    if (tensor.op.kind === "patches") {
+      const uses = finalUses(tensor);
+      const fits = uses?.every(({ user, operand }) => {
+        if (user.op.kind !== "dot") return false;
+        const [left, right] = [patchMatrix(user.inputs[0]!), patchMatrix(user.inputs[1]!)];
+        if (user.inputs[1] === operand)
+          return left?.transposed === true && left.patches === tensor && right?.transposed === false;
+        return left?.patches === tensor;
+      });
+      if (fits) patchesOnly.add(tensor);
+    } else if (tensor.op.kind === "fold") {
+      const product = throughReshape(tensor.inputs[0]!);
+      if (product.op.kind !== "dot" || product.rank !== 2 || product.shape[1] !== tensor.inputs[0]!.shape[3])
+        continue;
+      if (patchMatrix(product.inputs[0]!)) continue;
+      const uses = finalUses(product);
+      if (uses?.length === 1) foldedOnly.add(product);
+    }
+  }
+  return { patchesOnly, foldedOnly };
 }
 
 /** How a [..., rows, columns] layout is passed to a matrix product. */

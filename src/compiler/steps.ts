@@ -1,13 +1,14 @@
 /** Steps that are no loops over one domain: image patches, indexing, running sums. Each becomes one function. */
-import type { Code, Local } from "../runtime/assembler.js";
+import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
 import { bytesOf, type DType } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
+import { contiguous } from "./layout.js";
 import type { KernelCache } from "./loop.js";
-import type { PlainStep } from "./schedule.js";
+import type { ConvStep, PlainStep } from "./schedule.js";
 
 /** A function (begin, end, result, operand…) over `units`, which threads share. */
 export interface PlainKernel {
-  readonly code: import("../runtime/assembler.js").FunctionRef;
+  readonly code: FunctionRef;
   readonly units: number;
   readonly work: number;
 }
@@ -95,6 +96,28 @@ function run(
     }
     code.memory(storeName(dtype));
   });
+}
+
+/** The kernel that makes patches for a convolution, or folds them back into its input. */
+export function convKernel(step: ConvStep, cache: KernelCache): FunctionRef {
+  const { window, image, patches } = step;
+  const { dtype } = step.root;
+  const forward = step.direction !== "input";
+  const root = { ...step.root, shape: forward ? patches : image };
+  const source = { ...step.root, shape: forward ? image : patches };
+  return plainKernel(
+    {
+      kind: "plain",
+      order: step.order,
+      op: forward
+        ? { kind: "patches", window }
+        : { kind: "fold", window, height: image[1]!, width: image[2]! },
+      root: { ...root, dtype },
+      operands: [{ root: source, layout: contiguous(source.shape) }],
+      reads: new Set(),
+    },
+    cache,
+  ).code;
 }
 
 export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {

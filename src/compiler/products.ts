@@ -1,0 +1,375 @@
+/** Matrix products and convolutions: calls of the BLAS, shared among threads. */
+import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
+import { bytesOf } from "../tensor/dtype.js";
+import { sizeOf } from "../tensor/shape.js";
+import { collapse, contiguous } from "./layout.js";
+import { overRows } from "./loop.js";
+import { type ConvStep, type DotStep, matrixForm } from "./schedule.js";
+import { addThread, onFirst, pushRange } from "./sharing.js";
+
+/** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
+export function emitDot(
+  code: Code,
+  thread: Local,
+  threads: number,
+  step: DotStep,
+  address: (root: DotStep["root"]) => number,
+  gemm: { index: number },
+): void {
+  const rank = step.a.layout.shape.length;
+  const [m, k] = [step.a.layout.shape[rank - 2]!, step.a.layout.shape[rank - 1]!];
+  const n = step.b.layout.shape[rank - 1]!;
+  const bytes = bytesOf(step.root.dtype);
+  const [a, b] = [matrixForm(step.a.layout)!, matrixForm(step.b.layout)!];
+  const c = contiguous([...step.a.layout.shape.slice(0, -1), n]);
+  const batchShape = step.a.layout.shape.slice(0, -2);
+  const batch = collapse(batchShape, [
+    step.a.layout.strides.slice(0, -2),
+    step.b.layout.strides.slice(0, -2),
+    c.strides.slice(0, -2),
+  ]);
+  const count = sizeOf(batchShape);
+  const [aStart, bStart, cStart] = [
+    address(step.a.root) + step.a.layout.offset * bytes,
+    address(step.b.root) + step.b.layout.offset * bytes,
+    address(step.root),
+  ];
+  const parallel = threads > 1 && 2 * count * m * n * k >= 100_000;
+  const product = (
+    rows: () => void,
+    columns: () => void,
+    pushA: () => void,
+    pushB: () => void,
+    pushC: () => void,
+  ) => {
+    code.i32(a.transposed ? 1 : 0);
+    code.i32(b.transposed ? 1 : 0);
+    rows();
+    columns();
+    code.i32(k);
+    code.f64(1);
+    pushA();
+    code.i32(a.leading);
+    pushB();
+    code.i32(b.leading);
+    code.f64(step.accumulate ? 1 : 0);
+    pushC();
+    code.i32(n);
+    code.call(gemm);
+  };
+  if (count === 0 || m === 0 || n === 0) return;
+  if (count === 1) {
+    const whole = () =>
+      product(
+        () => code.i32(m),
+        () => code.i32(n),
+        () => code.i32(aStart),
+        () => code.i32(bStart),
+        () => code.i32(cStart),
+      );
+    if (!parallel) {
+      if (threads === 1) whole();
+      else onFirst(code, thread, whole);
+      return;
+    }
+    // Whole cache lines of C for each thread.
+    const byRows = m >= n || n < 32 * threads;
+    const [begin, end] = [code.local("i32"), code.local("i32")];
+    pushRange(code, thread, byRows ? m : n, threads, 16);
+    code.set(end);
+    code.set(begin);
+    const size = () => {
+      code.get(end);
+      code.get(begin);
+      code.emit("i32.sub");
+    };
+    const shifted = (start: number, stride: number) => {
+      code.i32(start);
+      code.get(begin);
+      code.i32(stride * bytes);
+      code.emit("i32.mul", "i32.add");
+    };
+    code.get(begin);
+    code.get(end);
+    code.emit("i32.lt_s");
+    code.if(() => {
+      if (byRows)
+        product(
+          size,
+          () => code.i32(n),
+          () => shifted(aStart, a.transposed ? 1 : a.leading),
+          () => code.i32(bStart),
+          () => shifted(cStart, n),
+        );
+      else
+        product(
+          () => code.i32(m),
+          size,
+          () => code.i32(aStart),
+          () => shifted(bStart, b.transposed ? b.leading : 1),
+          () => shifted(cStart, 1),
+        );
+    });
+    code.release("i32", begin);
+    code.release("i32", end);
+    return;
+  }
+  const patterns = batch.strides.map((strides, id) => ({
+    id,
+    outer: strides.map((s) => s * bytes),
+    inner: [],
+  }));
+  const offsets = patterns.map(() => code.local("i32"));
+  const [begin, end] = [code.local("i32"), code.local("i32")];
+  const loop = () => {
+    pushRange(code, thread, count, parallel ? threads : 1, 1);
+    code.set(end);
+    code.set(begin);
+    overRows(code, batch.shape, begin, end, patterns, offsets, () => {
+      const at = (start: number, index: number) => () => {
+        code.i32(start);
+        code.get(offsets[index]!);
+        code.emit("i32.add");
+      };
+      product(
+        () => code.i32(m),
+        () => code.i32(n),
+        at(aStart, 0),
+        at(bStart, 1),
+        at(cStart, 2),
+      );
+    });
+  };
+  if (parallel || threads === 1) loop();
+  else onFirst(code, thread, loop);
+  for (const local of [...offsets, begin, end]) code.release("i32", local);
+}
+
+/** Scratch for the patches of a few images: about half of a second-level cache. */
+const patchBytes = 512 * 1024;
+
+export interface ConvPlan {
+  /** Images made into patches at a time. */
+  readonly block: number;
+  /** Bytes of scratch a thread. */
+  readonly scratch: number;
+  /** Whether each thread sums into a result of its own. */
+  readonly partial: boolean;
+}
+export function planConv(step: ConvStep): ConvPlan {
+  const [examples] = step.patches as [number];
+  const perImage = sizeOf(step.patches.slice(1)) * bytesOf(step.root.dtype);
+  const block = Math.max(1, Math.min(examples, Math.floor(patchBytes / perImage)));
+  return {
+    block,
+    scratch: Math.ceil((block * perImage + 64) / 64) * 64,
+    partial: step.direction === "weights" || step.direction === "gram",
+  };
+}
+
+/**
+ * For blocks of images: patches into scratch and their product, or the product into scratch and its fold.
+ * `move` is the kernel that makes patches (or folds them back); `target` pushes where this thread's result goes.
+ */
+export function emitConv(
+  code: Code,
+  thread: Local,
+  threads: number,
+  step: ConvStep,
+  plan: ConvPlan,
+  addresses: { readonly root: () => void; readonly operands: readonly number[]; readonly scratch: number },
+  move: FunctionRef,
+  gemm: FunctionRef,
+): void {
+  const bytes = bytesOf(step.root.dtype);
+  const [examples, oh, ow, k] = step.patches as [number, number, number, number];
+  const positions = oh * ow;
+  const [begin, end, from, to, rows, scratch] = [0, 0, 0, 0, 0, 0].map(() => code.local("i32")) as [
+    Local,
+    Local,
+    Local,
+    Local,
+    Local,
+    Local,
+  ];
+  pushRange(code, thread, examples, threads, 1);
+  code.set(end);
+  code.set(begin);
+  code.i32(addresses.scratch);
+  addThread(code, thread, plan.scratch);
+  code.set(scratch);
+  const other = step.operands.at(-1)!;
+  const form = step.direction === "gram" ? { transposed: false, leading: k } : matrixForm(other.layout)!;
+  const n = step.direction === "gram" ? k : step.direction === "input" ? k : other.layout.shape[1]!;
+  const otherAddress = addresses.operands.at(-1)!;
+  /** Address of the block's first row in a matrix of `width`-element rows over all positions. */
+  const rowsFrom = (start: () => void, leading: number) => {
+    start();
+    code.get(from);
+    code.i32(positions * leading * bytes);
+    code.emit("i32.mul", "i32.add");
+  };
+  const call = (
+    transA: number,
+    transB: number,
+    m: () => void,
+    columns: number,
+    inner: () => void,
+    a: () => void,
+    lda: number,
+    b: () => void,
+    ldb: number,
+    beta: () => void,
+    c: () => void,
+    ldc: number,
+  ) => {
+    code.i32(transA);
+    code.i32(transB);
+    m();
+    code.i32(columns);
+    inner();
+    code.f64(1);
+    a();
+    code.i32(lda);
+    b();
+    code.i32(ldb);
+    beta();
+    c();
+    code.i32(ldc);
+    code.call(gemm);
+  };
+  /** The patch kernel works with the address that all patches would have; the block's lie in scratch. */
+  const pushPatchBase = () => {
+    code.get(scratch);
+    code.get(from);
+    code.i32(positions * k * bytes);
+    code.emit("i32.mul", "i32.sub");
+  };
+  const pushScratch = () => code.get(scratch);
+  const pushRows = () => code.get(rows);
+  const makePatches = () => {
+    code.get(from);
+    code.i32(oh);
+    code.emit("i32.mul");
+    code.get(to);
+    code.i32(oh);
+    code.emit("i32.mul");
+    pushPatchBase();
+    code.i32(addresses.operands[0]!);
+    code.call(move);
+  };
+  // 0 for the first block of this thread, then 1
+  const betaFlag = () => {
+    code.get(from);
+    code.get(begin);
+    code.emit("i32.ne", "f64.convert_i32_s");
+  };
+  if (plan.partial) {
+    // A thread without images contributes zeros.
+    code.get(begin);
+    code.get(end);
+    code.emit("i32.ge_s");
+    code.if(() => {
+      addresses.root();
+      code.i32(0);
+      code.i32(step.root.size * bytes);
+      code.fill();
+    });
+  }
+  code.for(from, begin, end, plan.block, () => {
+    code.get(from);
+    code.i32(plan.block);
+    code.emit("i32.add");
+    code.set(to);
+    code.get(to);
+    code.get(end);
+    code.get(to);
+    code.get(end);
+    code.emit("i32.lt_s", "select");
+    code.tee(to);
+    code.get(from);
+    code.emit("i32.sub");
+    code.i32(positions);
+    code.emit("i32.mul");
+    code.set(rows);
+    const zero = () => code.f64(0);
+    switch (step.direction) {
+      case "forward":
+        makePatches();
+        call(
+          0,
+          form.transposed ? 1 : 0,
+          pushRows,
+          n,
+          () => code.i32(k),
+          pushScratch,
+          k,
+          () => code.i32(otherAddress),
+          form.leading,
+          zero,
+          () => rowsFrom(addresses.root, n),
+          n,
+        );
+        break;
+      case "weights":
+        makePatches();
+        call(
+          1,
+          0,
+          () => code.i32(k),
+          n,
+          pushRows,
+          pushScratch,
+          k,
+          () => rowsFrom(() => code.i32(otherAddress), form.leading),
+          form.leading,
+          betaFlag,
+          addresses.root,
+          n,
+        );
+        break;
+      case "gram":
+        makePatches();
+        call(
+          1,
+          0,
+          () => code.i32(k),
+          k,
+          pushRows,
+          pushScratch,
+          k,
+          pushScratch,
+          k,
+          betaFlag,
+          addresses.root,
+          k,
+        );
+        break;
+      case "input": {
+        const gradient = matrixForm(step.operands[0]!.layout)!;
+        const depth = step.operands[0]!.layout.shape[1]!;
+        call(
+          0,
+          form.transposed ? 1 : 0,
+          pushRows,
+          k,
+          () => code.i32(depth),
+          () => rowsFrom(() => code.i32(addresses.operands[0]!), gradient.leading),
+          gradient.leading,
+          () => code.i32(otherAddress),
+          form.leading,
+          zero,
+          pushScratch,
+          k,
+        );
+        code.get(from);
+        code.get(to);
+        addresses.root();
+        pushPatchBase();
+        code.call(move);
+        break;
+      }
+    }
+  });
+  for (const local of [begin, end, from, to, rows, scratch]) code.release("i32", local);
+}
