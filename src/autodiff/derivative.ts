@@ -3,14 +3,46 @@
  * tangents, transposed: the tangent graph is linear in them, so that walking it backwards gives Jᵀc.
  * (Radul, Paszke, Frostig, Johnson, Maclaurin 2022, "You Only Linearize Once".)
  */
+import { isFloat } from "../tensor/dtype.js";
 import { rulesOf } from "../tensor/primitives/index.js";
-import type { Maybe } from "../tensor/primitives/rules.js";
-import { reachable } from "../tensor/program.js";
-import { full, input, type Tensor } from "../tensor/tensor.js";
+import { type Maybe, sumOf } from "../tensor/primitives/rules.js";
+import { formatShape, ShapeError, sameShape } from "../tensor/shape.js";
+import { concat, full, input, type Tensor } from "../tensor/tensor.js";
+
+/**
+ * The tensors on the paths from `sources` to the outputs, inputs before users, sources excluded; what lies behind a
+ * source is not entered, nor what is older than every source and so cannot depend on one.
+ */
+export function between(sources: ReadonlySet<Tensor>, outputs: readonly Tensor[]): Tensor[] {
+  let oldest = Infinity;
+  for (const source of sources) oldest = Math.min(oldest, source.id);
+  const seen = new Set<Tensor>();
+  const pending = [...outputs];
+  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
+    if (seen.has(tensor) || tensor.id < oldest || sources.has(tensor)) continue;
+    seen.add(tensor);
+    for (const operand of tensor.inputs) pending.push(operand);
+  }
+  const dependent = new Set<Tensor>();
+  for (const tensor of [...seen].sort((a, b) => a.id - b.id))
+    if (tensor.inputs.some((operand) => sources.has(operand) || dependent.has(operand)))
+      dependent.add(tensor);
+  return [...dependent];
+}
+
+function checkFits(what: string, derivative: Maybe, tensor: Tensor): void {
+  if (derivative && (derivative.dtype !== tensor.dtype || !sameShape(derivative.shape, tensor.shape)))
+    throw new ShapeError(
+      `${what} is ${derivative.dtype}${formatShape(derivative.shape)}, its primal ${tensor.dtype}${formatShape(tensor.shape)}`,
+    );
+}
 
 /**
  * Jacobian–vector product: derivatives of the outputs along `tangents` of `wrt` (shapes equal, position by position).
- * `wrt` may be any tensors of the graph; what lies behind them is constant. undefined stands for zero.
+ * `wrt` may be any tensors of the graph except numbers (kind "fill"), which operators read; what lies behind them is
+ * constant. undefined stands for zero; integers have no derivative.
+ *
+ * @throws ShapeError when a tangent does not have the shape and dtype of its primal.
  */
 export function pushforward(
   outputs: readonly Tensor[],
@@ -20,11 +52,11 @@ export function pushforward(
   const tangent = new Map<Tensor, Tensor>();
   wrt.forEach((tensor, index) => {
     const t = tangents[index];
-    if (t) tangent.set(tensor, t);
+    checkFits(`pushforward: tangent ${index}`, t, tensor);
+    if (t && isFloat(tensor.dtype)) tangent.set(tensor, t);
   });
-  const seeds = new Set(wrt);
-  for (const tensor of reachable(outputs, seeds)) {
-    if (seeds.has(tensor) || !tensor.inputs.some((operand) => tangent.has(operand))) continue;
+  for (const tensor of between(new Set(wrt), outputs)) {
+    if (!tensor.inputs.some((operand) => tangent.has(operand))) continue;
     const result = rulesOf(tensor.op).jvp(
       tensor.op,
       tensor.inputs,
@@ -39,50 +71,115 @@ export function pushforward(
 /**
  * Vector–Jacobian product: Σ over outputs of (∂output/∂w)ᵀ·cotangent, for each w of `wrt`.
  * undefined stands for zero: of an output's cotangent, and of a result that the outputs do not depend on.
+ *
+ * @throws ShapeError when a cotangent does not have the shape and dtype of its output.
  */
 export function pullback(
   outputs: readonly Tensor[],
   wrt: readonly Tensor[],
   cotangents: readonly Maybe[],
 ): Maybe[] {
-  const placeholders = wrt.map((tensor, index) => input(`tangent ${index}`, tensor));
-  const linear = pushforward(outputs, wrt, placeholders);
-  return transpose(linear, placeholders, cotangents);
+  outputs.forEach((output, index) => {
+    checkFits(`pullback: cotangent ${index}`, cotangents[index], output);
+  });
+  return transpose(linearPart(outputs, wrt), cotangents);
 }
 
-/** The transpose of the linear map placeholders → outputs, applied to cotangents. */
-export function transpose(
-  outputs: readonly Maybe[],
-  placeholders: readonly Tensor[],
-  cotangents: readonly Maybe[],
-): Maybe[] {
-  const active = outputs.flatMap((output, index) => (output && cotangents[index] ? [output] : []));
-  const order = reachable(active);
-  const dependent = new Set<Tensor>(placeholders);
-  for (const tensor of order)
-    if (tensor.inputs.some((operand) => dependent.has(operand))) dependent.add(tensor);
+/** Outputs as linear functions of placeholders; undefined: the zero function. */
+export interface LinearMap {
+  readonly placeholders: readonly Tensor[];
+  readonly outputs: readonly Maybe[];
+}
 
-  const cotangent = new Map<Tensor, Tensor>();
-  const add = (tensor: Tensor, value: Tensor) => {
-    const sum = cotangent.get(tensor);
-    cotangent.set(tensor, sum ? sum.add(value) : value);
+/** The derivative of the outputs as a linear map of tangents of `wrt`. */
+export function linearPart(outputs: readonly Tensor[], wrt: readonly Tensor[]): LinearMap {
+  const placeholders = wrt.map((tensor, index) => input(`tangent ${index}`, tensor));
+  return { placeholders, outputs: pushforward(outputs, wrt, placeholders) };
+}
+
+/** The linear map at these tangents; undefined stands for zero. It is its own derivative. */
+export function applyLinear(map: LinearMap, tangents: readonly Maybe[]): Maybe[] {
+  const present = map.outputs.filter((output) => output !== undefined);
+  const values = pushforward(present, map.placeholders, tangents);
+  let next = 0;
+  return map.outputs.map((output) => output && values[next++]);
+}
+
+/** The transposed linear map at these cotangents. */
+export function transpose(map: LinearMap, cotangents: readonly Maybe[]): Maybe[] {
+  const sources = new Set(map.placeholders);
+  const active = map.outputs.filter((output, index) => output && cotangents[index]) as Tensor[];
+  const order = between(sources, active);
+  const dependent = new Set([...sources, ...order]);
+
+  const terms = new Map<Tensor, Tensor[]>();
+  const add = (tensor: Tensor, term: Tensor) => {
+    const list = terms.get(tensor);
+    if (list) list.push(term);
+    else terms.set(tensor, [term]);
   };
-  outputs.forEach((output, index) => {
+  map.outputs.forEach((output, index) => {
     const c = cotangents[index];
     if (output && c && dependent.has(output)) add(output, c);
   });
   for (let index = order.length - 1; index >= 0; index--) {
     const tensor = order[index]!;
-    const c = cotangent.get(tensor);
-    if (!c || !dependent.has(tensor) || tensor.op.kind === "input") continue;
+    const c = sumOf(joinPieces(terms.get(tensor) ?? []));
+    terms.delete(tensor);
+    if (!c) continue;
     const rules = rulesOf(tensor.op);
     if (!rules.transpose) throw new Error(`autodiff: ${tensor.op.kind} is not linear`);
-    const flags = tensor.inputs.map((operand) => dependent.has(operand));
-    rules.transpose(tensor.op, c, tensor.inputs, flags).forEach((value, k) => {
-      if (value && flags[k]) add(tensor.inputs[k]!, value);
+    const linear = tensor.inputs.map((operand) => dependent.has(operand));
+    rules.transpose(tensor.op, c, tensor.inputs, linear).forEach((value, k) => {
+      if (value && linear[k]) add(tensor.inputs[k]!, value);
     });
   }
-  return placeholders.map((placeholder) => cotangent.get(placeholder));
+  return map.placeholders.map((placeholder) => sumOf(joinPieces(terms.get(placeholder) ?? [])));
+}
+
+/**
+ * The cotangents of slices are pieces between zeros. Pieces along one axis that do not overlap are joined instead of
+ * added up, so that T slices of one tensor cost its size once, not T times.
+ */
+function joinPieces(terms: readonly Tensor[]): Tensor[] {
+  const rest: Tensor[] = [];
+  const pieces: { term: Tensor; start: number }[] = [];
+  let axis: number | undefined;
+  for (const term of terms) {
+    const at = terms.length > 1 ? pieceAxis(term) : undefined;
+    if (at !== undefined && (axis === undefined || at === axis)) {
+      axis = at;
+      pieces.push({ term, start: (term.op as { low: readonly number[] }).low[at]! });
+    } else rest.push(term);
+  }
+  if (axis === undefined || pieces.length < 2) return [...terms];
+  pieces.sort((a, b) => a.start - b.start);
+  const joined: Tensor[] = [];
+  const whole = pieces[0]!.term;
+  const gap = (extent: number) => {
+    const shape = whole.shape.map((n, k) => (k === axis ? extent : n));
+    if (extent > 0) joined.push(full({ dtype: whole.dtype, shape }, 0));
+  };
+  let end = 0;
+  for (const { term, start } of pieces) {
+    if (start < end) {
+      rest.push(term);
+      continue;
+    }
+    const [piece] = term.inputs as [Tensor];
+    gap(start - end);
+    joined.push(piece);
+    end = start + piece.shape[axis]!;
+  }
+  gap(whole.shape[axis]! - end);
+  return [concat(joined, axis), ...rest];
+}
+
+/** The one axis along which the tensor is a piece between zeros. */
+function pieceAxis({ op }: Tensor): number | undefined {
+  if (op.kind !== "pad" || op.interior.some((n) => n > 0)) return undefined;
+  const padded = op.low.flatMap((n, axis) => (n > 0 || op.high[axis]! > 0 ? [axis] : []));
+  return padded.length === 1 ? padded[0] : undefined;
 }
 
 /** The derivative, or zeros where there is none. */

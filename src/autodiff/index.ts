@@ -1,4 +1,5 @@
-export { pullback, pushforward } from "./derivative.js";
+export { orZeros, pullback, pushforward } from "./derivative.js";
+export { type Split, splitLinear } from "./split.js";
 export {
   grad,
   hessian,
@@ -9,4 +10,4 @@ export {
   valueAndGrad,
   vjp,
 } from "./transforms.js";
-export { batch, vmap } from "./vmap.js";
+export { type InAxis, vmap } from "./vmap.js";

@@ -206,6 +206,11 @@ export class Tensor implements Spec {
 
   // layout
 
+  /** One number in another shape is that number, filled. */
+  private moved(op: Op): Tensor {
+    const result = Tensor.apply(op, this);
+    return this.op.kind === "fill" ? full(result, this.op.value) : result;
+  }
   /** One extent may be −1: it takes what is left. */
   reshape(shape: Shape): Tensor {
     let target = shape;
@@ -213,7 +218,7 @@ export class Tensor implements Spec {
       const known = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
       target = shape.map((n) => (n === -1 ? this.size / known : n));
     }
-    return sameShape(target, this.shape) ? this : Tensor.apply({ kind: "reshape", shape: target }, this);
+    return sameShape(target, this.shape) ? this : this.moved({ kind: "reshape", shape: target });
   }
   /** Axis i of the result is axis `axes[i]` of this. */
   permute(axes: readonly number[]): Tensor {
@@ -235,7 +240,7 @@ export class Tensor implements Spec {
     if (shape.length < this.rank)
       throw new ShapeError(`expand: ${formatShape(this.shape)} does not stretch to ${formatShape(shape)}`);
     const aligned = this.reshape([...new Array<number>(shape.length - this.rank).fill(1), ...this.shape]);
-    return sameShape(aligned.shape, shape) ? aligned : Tensor.apply({ kind: "expand", shape }, aligned);
+    return sameShape(aligned.shape, shape) ? aligned : aligned.moved({ kind: "expand", shape });
   }
   /** Elements start, start + step, … below limit of one axis; negative bounds count from the end. */
   slice(axis: number, start: number, limit = this.shape.at(axis) ?? 0, step = 1): Tensor {
