@@ -107,8 +107,12 @@ export function loopKernel(loop: LoopStep, cache: KernelCache): Kernel {
   if (hasRows && outer.shape.length === 0) outer = { shape: [1], strides: strideSets.map(() => [0]) };
   if (inner.shape.length === 0) inner = { shape: [1], strides: strideSets.map(() => [0]) };
   if (!hasRows && inner.shape.length > 1) {
-    outer = { shape: inner.shape.slice(0, -1), strides: inner.strides.map((set) => set.slice(0, -1)) };
-    inner = { shape: inner.shape.slice(-1), strides: inner.strides.map((set) => set.slice(-1)) };
+    // Short last axes take their neighbours in, up to what is written out without loops.
+    let from = inner.shape.length - 1;
+    while (from > 1 && sizeOf(inner.shape.slice(from - 1)) <= straightLine / 2) from--;
+    const all = inner;
+    outer = { shape: all.shape.slice(0, from), strides: all.strides.map((set) => set.slice(0, from)) };
+    inner = { shape: all.shape.slice(from), strides: all.strides.map((set) => set.slice(from)) };
   }
   const stridesOfLayout = (layout: Layout) => {
     const index = layouts.indexOf(layout);
@@ -194,6 +198,11 @@ export function loopKernel(loop: LoopStep, cache: KernelCache): Kernel {
     work: sizeOf(loop.domain) * (1 + expressions.nodes.filter((n) => n.level === 2).length),
   };
 }
+
+/** Elements of a row that are computed without any loop. */
+const straightLine = 64;
+/** Bound on nodes × vectors of such a row. */
+const straightLineCode = 600;
 
 interface Plan {
   readonly outer: readonly number[];
@@ -384,8 +393,20 @@ function writeLoop(plan: Plan, flat: boolean) {
       const middle = inner.slice(0, -1);
       const indices = middle.map(() => code.local("i32"));
 
-      /** Pushes the byte address of an access at the current inner point, plus `shift` elements. */
-      const pushAddress = (access: Access) => {
+      /** Set while the row is written out: the inner point, known at compile time. */
+      let fixed: { readonly indices: readonly number[]; readonly at: number } | undefined;
+      const fixedOffset = (strides: readonly number[]): number =>
+        [...fixed!.indices, fixed!.at].reduce((sum, index, axis) => sum + index * strides[axis]!, 0);
+      /** Pushes the byte address of an access at the current inner point; what is left to add is returned. */
+      const pushAddress = (access: Access): number => {
+        if (fixed) {
+          code.get(pointer[access.parameter]!);
+          const rest = fixedOffset(access.pattern.inner);
+          if (rest >= 0) return rest;
+          code.i32(rest);
+          code.emit("i32.add");
+          return 0;
+        }
         const bytes = bytesOf(access.dtype) as 4 | 8;
         const last = access.pattern.inner.at(-1)!;
         code.get(pointer[access.parameter]!);
@@ -404,44 +425,70 @@ function writeLoop(plan: Plan, flat: boolean) {
           code.i32(stride);
           code.emit("i32.mul", "i32.add");
         });
+        return 0;
+      };
+      /** An address in a local, for accesses of single lanes. */
+      const holdAddress = (access: Access): Local => {
+        const rest = pushAddress(access);
+        const address = code.local("i32");
+        if (rest !== 0) {
+          code.i32(rest);
+          code.emit("i32.add");
+        }
+        code.set(address);
+        return address;
+      };
+      /** Pushes base + linear·bytes of the current point; what is left to add is returned. */
+      const pushLinear = (base: Local, bytes: number, shift = 0): number => {
+        code.get(base);
+        if (fixed)
+          return (
+            (fixed.indices.reduce((sum, index, axis) => sum + index * sizeOf(inner.slice(axis + 1)), 0) +
+              fixed.at) *
+              bytes +
+            shift
+          );
+        code.get(linear);
+        code.i32(bytes);
+        code.emit("i32.mul", "i32.add");
+        return shift;
       };
       const body = (mode: "vector" | "lane") => {
         const inLoop = new Map<Node, Local>();
         for (const node of order) {
           const local = code.local("v128");
           if (spilled.has(node) && node.stage < stage) {
-            pushScratch(node);
-            load(
-              code,
-              node.dtype === "bool" ? "i32" : node.dtype,
-              lanes,
-              mode === "vector" ? "vector" : "splat",
-            );
+            const rest = pushScratch(node);
+            load(code, scratchType(node), lanes, mode === "vector" ? "vector" : "splat", rest);
             code.set(local);
           } else if (node.body.kind === "load") {
             const { access } = node.body;
             const last = access.pattern.inner.at(-1)!;
-            pushAddress(access);
             if (mode === "vector" && last !== bytesOf(access.dtype) && last !== 0) {
-              const address = code.local("i32");
-              code.set(address);
+              const address = holdAddress(access);
               loadStrided(code, node.dtype, lanes, address, last);
               code.release("i32", address);
-            } else load(code, node.dtype, lanes, mode === "vector" && last !== 0 ? "vector" : "splat");
+            } else {
+              const rest = pushAddress(access);
+              load(code, node.dtype, lanes, mode === "vector" && last !== 0 ? "vector" : "splat", rest);
+            }
             code.set(local);
           } else if (node.body.kind === "index") {
             const { pattern, offset: constantOffset } = node.body;
             const last = pattern.inner.at(-1)!;
             code.get(offset[pattern.id]!);
-            code.get(at);
-            code.i32(last);
-            code.emit("i32.mul", "i32.add");
-            middle.forEach((_, axis) => {
-              code.get(indices[axis]!);
-              code.i32(pattern.inner[axis]!);
+            if (fixed) code.i32(constantOffset + fixedOffset(pattern.inner));
+            else {
+              code.get(at);
+              code.i32(last);
               code.emit("i32.mul", "i32.add");
-            });
-            code.i32(constantOffset);
+              middle.forEach((_, axis) => {
+                code.get(indices[axis]!);
+                code.i32(pattern.inner[axis]!);
+                code.emit("i32.mul", "i32.add");
+              });
+              code.i32(constantOffset);
+            }
             code.emit("i32.add", "i32x4.splat");
             if (mode === "vector" && last !== 0) {
               code.i32x4([0, last, 2 * last, 3 * last]);
@@ -458,18 +505,15 @@ function writeLoop(plan: Plan, flat: boolean) {
         }
         const read = (node: Node) => inLoop.get(node) ?? value.get(node)!;
         for (const node of spills) {
-          pushScratch(node);
+          const rest = pushScratch(node);
           code.get(read(node));
-          store(code, node.dtype === "bool" ? "i32" : node.dtype, lanes, mode);
+          store(code, scratchType(node), lanes, mode, rest);
         }
         for (const s of wideStores.filter((w) => w.node.stage === stage)) {
           const last = s.access.pattern.inner.at(-1)!;
-          const bytes = bytesOf(s.access.dtype);
-          if (mode === "vector" && last !== bytes) {
-            const address = code.local("i32");
+          if (mode === "vector" && last !== bytesOf(s.access.dtype)) {
+            const address = holdAddress(s.access);
             const stored = code.local("v128");
-            pushAddress(s.access);
-            code.set(address);
             code.get(read(s.node));
             toMemory(code, s.access.dtype);
             code.set(stored);
@@ -477,10 +521,10 @@ function writeLoop(plan: Plan, flat: boolean) {
             code.release("i32", address);
             code.release("v128", stored);
           } else {
-            pushAddress(s.access);
+            const rest = pushAddress(s.access);
             code.get(read(s.node));
             toMemory(code, s.access.dtype);
-            store(code, s.access.dtype, lanes, mode);
+            store(code, s.access.dtype, lanes, mode, rest);
           }
         }
         for (const r of myReduces) {
@@ -499,29 +543,21 @@ function writeLoop(plan: Plan, flat: boolean) {
             code.set(target);
           } else {
             const address = code.local("i32");
-            code.get(parameters[a.parameter]!);
-            code.get(linear);
-            code.i32(bytesOf(a.dtype));
-            code.emit("i32.mul", "i32.add");
+            const rest = pushLinear(parameters[a.parameter]!, bytesOf(a.dtype));
             code.tee(address);
             code.get(address);
-            load(code, a.dtype, lanes, mode === "vector" ? "vector" : "splat");
+            load(code, a.dtype, lanes, mode === "vector" ? "vector" : "splat", rest);
             code.get(read(a.input));
             combine(code, a.dtype, a.reduction);
-            store(code, a.dtype, lanes, mode);
+            store(code, a.dtype, lanes, mode, rest);
             code.release("i32", address);
           }
         }
         for (const local of inLoop.values()) code.release("v128", local);
       };
-      const pushScratch = (node: Node) => {
-        code.get(scratchBase);
-        code.get(linear);
-        code.i32(bytesOf(node.dtype));
-        code.emit("i32.mul", "i32.add");
-        code.i32(spilled.get(node)! * rowBytes);
-        code.emit("i32.add");
-      };
+      const scratchType = (node: Node) => (node.dtype === "bool" ? "i32" : node.dtype);
+      const pushScratch = (node: Node): number =>
+        pushLinear(scratchBase, bytesOf(node.dtype), spilled.get(node)! * rowBytes);
       const setScaled = () => {
         code.get(at);
         code.i32(2);
@@ -573,7 +609,21 @@ function writeLoop(plan: Plan, flat: boolean) {
         if (axis === middle.length) alongLast();
         else code.for(indices[axis]!, { constant: 0 }, { constant: middle[axis]! }, 1, () => nest(axis + 1));
       };
-      nest(0);
+      /** The whole row without loops. */
+      const writtenOut = (axis: number, known: readonly number[]) => {
+        if (axis < middle.length) {
+          for (let index = 0; index < middle[axis]!; index++) writtenOut(axis + 1, [...known, index]);
+          return;
+        }
+        const whole = lastExtent - (lastExtent % lanes);
+        for (let position = 0; position < lastExtent; position += position < whole ? lanes : 1) {
+          fixed = { indices: known, at: position };
+          body(position < whole ? "vector" : "lane");
+        }
+      };
+      if (!flat && innerSize <= straightLine && (innerSize / lanes + 3) * order.length <= straightLineCode)
+        writtenOut(0, []);
+      else nest(0);
       for (const r of myReduces) {
         const result = value.get(r.result)!;
         acrossLanes(code, r.result.dtype, lanes, r.reduction, result);
@@ -832,14 +882,20 @@ function writeWindow(plan: Plan, input: Node, target: Access, reduction: Reducti
     const at = code.local("i32");
     const indices = windowShape.map(() => code.local("i32"));
     const accumulator = code.local("v128");
-    const pushOffset = (pattern: Pattern) => {
+    const unrolled =
+      sizeOf(windowShape) <= 16 && patterns.every((p) => p.inner.every((stride) => stride >= 0));
+    let known: readonly number[] | undefined;
+    /** Pushes the offset of the current point; what is left to add is returned. */
+    const pushOffset = (pattern: Pattern): number => {
       code.get(offset[pattern.id]!);
-      [...indices, at].forEach((index, axis) => {
-        if (pattern.inner[axis] === 0) return;
+      [...(known ? [] : indices), at].forEach((index, axis) => {
+        const stride = pattern.inner[known ? windowShape.length : axis]!;
+        if (stride === 0) return;
         code.get(index);
-        code.i32(pattern.inner[axis]!);
+        code.i32(stride);
         code.emit("i32.mul", "i32.add");
       });
+      return known ? known.reduce((sum, index, axis) => sum + index * pattern.inner[axis]!, 0) : 0;
     };
     const point = (mode: "vector" | "lane") => {
       const values = new Map<Node, Local>();
@@ -850,18 +906,20 @@ function writeWindow(plan: Plan, input: Node, target: Access, reduction: Reducti
         else if (body.kind === "load") {
           const stride = body.access.pattern.inner.at(-1)!;
           code.get(parameters[body.access.parameter]!);
-          pushOffset(body.access.pattern);
+          const rest = pushOffset(body.access.pattern);
           code.emit("i32.add");
           if (mode === "vector" && stride !== 0 && stride !== bytesOf(node.dtype)) {
             const address = code.local("i32");
+            code.i32(rest);
+            code.emit("i32.add");
             code.set(address);
             loadStrided(code, node.dtype, lanes, address, stride);
             code.release("i32", address);
-          } else load(code, node.dtype, lanes, mode === "vector" && stride !== 0 ? "vector" : "splat");
+          } else load(code, node.dtype, lanes, mode === "vector" && stride !== 0 ? "vector" : "splat", rest);
         } else if (body.kind === "index") {
           const stride = body.pattern.inner.at(-1)!;
-          pushOffset(body.pattern);
-          code.i32(body.offset);
+          const rest = pushOffset(body.pattern);
+          code.i32(body.offset + rest);
           code.emit("i32.add", "i32x4.splat");
           if (mode === "vector" && stride !== 0) {
             code.i32x4([0, stride, 2 * stride, 3 * stride]);
@@ -880,6 +938,11 @@ function writeWindow(plan: Plan, input: Node, target: Access, reduction: Reducti
     };
     const overWindow = (axis: number, mode: "vector" | "lane") => {
       if (axis === windowShape.length) point(mode);
+      else if (unrolled)
+        for (let index = 0; index < windowShape[axis]!; index++) {
+          known = [...(known ?? []).slice(0, axis), index];
+          overWindow(axis + 1, mode);
+        }
       else
         code.for(indices[axis]!, { constant: 0 }, { constant: windowShape[axis]! }, 1, () =>
           overWindow(axis + 1, mode),
@@ -889,6 +952,7 @@ function writeWindow(plan: Plan, input: Node, target: Access, reduction: Reducti
       pushIdentity(code, input.dtype, reduction);
       code.set(accumulator);
       overWindow(0, mode);
+      known = undefined;
       code.get(parameters[target.parameter]!);
       code.get(offset[target.pattern.id]!);
       code.emit("i32.add");

@@ -162,6 +162,8 @@ const expensiveKinds = new Set([
   "pow",
   "random",
 ]);
+/** Not worth a memory access on their own, but worth one that many points share. */
+const slowWhenStretched = new Set(["div", "sqrt"]);
 const inlineLimit = 4;
 const expressionLimit = 48;
 
@@ -823,7 +825,7 @@ function chooseRoots(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): S
         (use) =>
           !isElementwise(use.user.op) && use.user.op.kind !== "reduceSum" && use.user.op.kind !== "reduceMax",
       ) ||
-      (isExpensive && users.some((use) => use.stretched)) ||
+      ((isExpensive || slowWhenStretched.has(tensor.op.kind)) && users.some((use) => use.stretched)) ||
       (distinct > 1 && (isExpensive || own > inlineLimit || users.some((use) => use.throughView)));
     if (wanted) chosen.add(tensor);
     else {

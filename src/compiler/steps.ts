@@ -120,6 +120,37 @@ export function convKernel(step: ConvStep, cache: KernelCache): FunctionRef {
   ).code;
 }
 
+/** Elements of a patch that are moved without loops. */
+const straightLinePatch = 256;
+
+/** `count` elements, known now: target = source, or += when `add`. */
+function straight(
+  code: Code,
+  dtype: DType,
+  target: Local,
+  targetOffset: number,
+  source: Local,
+  sourceOffset: number,
+  count: number,
+  add: boolean,
+): void {
+  const bytes = bytesOf(dtype);
+  const lanes = 16 / bytes;
+  const wide = dtype === "f64" ? "f64x2.add" : dtype === "f32" ? "f32x4.add" : "i32x4.add";
+  for (let at = 0; at < count; at += at + lanes <= count ? lanes : 1) {
+    const vector = at + lanes <= count;
+    code.get(target);
+    code.get(source);
+    code.memory(vector ? "v128.load" : loadName(dtype), sourceOffset + at * bytes);
+    if (add) {
+      code.get(target);
+      code.memory(vector ? "v128.load" : loadName(dtype), targetOffset + at * bytes);
+      code.emit(vector ? wide : addName(dtype));
+    }
+    code.memory(vector ? "v128.store" : storeName(dtype), targetOffset + at * bytes);
+  }
+}
+
 export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {
   const { op, root, operands } = step;
   const { dtype } = root;
@@ -190,164 +221,229 @@ export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {
           code.i32(patchSize * bytes);
           code.emit("i32.mul", "i32.add");
           code.set(patchAddress);
-          code.for(ky, { constant: 0 }, { constant: kernel[0] }, 1, () => {
-            code.get(row);
-            code.i32(stride[0]);
-            code.emit("i32.mul");
-            code.get(ky);
-            code.i32(dilation[0]);
-            code.emit("i32.mul", "i32.add");
-            code.i32(padding[0][0]);
-            code.emit("i32.sub");
-            code.set(y);
-            const inside = (value: Local, extent: number) => {
-              code.get(value);
-              code.i32(extent);
-              code.emit("i32.lt_u");
-            };
-            /** Moves kernel columns [kx, kx + length) (`length` a local), reading the image or zeros. */
-            const move = (length: Local, zero: boolean) => {
-              // patch side
-              code.get(patchAddress);
-              code.get(ky);
-              code.i32(kernel[1]);
+          const edges = () => {
+            code.for(ky, { constant: 0 }, { constant: kernel[0] }, 1, () => {
+              code.get(row);
+              code.i32(stride[0]);
               code.emit("i32.mul");
-              code.get(kx);
-              code.emit("i32.add");
-              code.i32(channels * bytes);
+              code.get(ky);
+              code.i32(dilation[0]);
               code.emit("i32.mul", "i32.add");
-              code.set(op.kind === "patches" ? to : from);
-              // image side
-              if (!zero) {
-                code.get(imageBase);
-                code.get(example);
-                code.i32(imageBytes);
-                code.emit("i32.mul", "i32.add");
-                code.get(y);
-                code.i32(width);
+              code.i32(padding[0][0]);
+              code.emit("i32.sub");
+              code.set(y);
+              const inside = (value: Local, extent: number) => {
+                code.get(value);
+                code.i32(extent);
+                code.emit("i32.lt_u");
+              };
+              /** Moves kernel columns [kx, kx + length) (`length` a local), reading the image or zeros. */
+              const move = (length: Local, zero: boolean) => {
+                // patch side
+                code.get(patchAddress);
+                code.get(ky);
+                code.i32(kernel[1]);
                 code.emit("i32.mul");
-                code.get(x);
+                code.get(kx);
                 code.emit("i32.add");
                 code.i32(channels * bytes);
                 code.emit("i32.mul", "i32.add");
-                code.set(op.kind === "patches" ? from : to);
-              }
-              code.get(length);
-              code.i32(channels);
-              code.emit("i32.mul");
-              code.set(count);
-              if (zero) {
-                if (op.kind === "patches") run(code, dtype, to, undefined, count, false);
-              } else run(code, dtype, to, from, count, op.kind === "fold");
-            };
-            const length = local();
-            inside(y, height);
-            code.if(
-              () => {
-                const startX = () => {
-                  code.get(column);
-                  code.i32(stride[1]);
+                code.set(op.kind === "patches" ? to : from);
+                // image side
+                if (!zero) {
+                  code.get(imageBase);
+                  code.get(example);
+                  code.i32(imageBytes);
+                  code.emit("i32.mul", "i32.add");
+                  code.get(y);
+                  code.i32(width);
                   code.emit("i32.mul");
-                  code.i32(padding[1][0]);
-                  code.emit("i32.sub");
-                };
-                if (dilation[1] === 1) {
-                  // Neighbouring kernel columns are neighbours in memory: zeros, one run, zeros.
-                  const [lowest, highest] = [local(), local()];
-                  startX();
-                  code.set(x);
-                  const clamp = (target: Local, push: () => void) => {
-                    // target = min(max(value, 0), kernel width)
-                    push();
-                    code.set(target);
-                    code.get(target);
-                    code.i32(0);
-                    code.get(target);
-                    code.i32(0);
-                    code.emit("i32.gt_s", "select");
-                    code.set(target);
-                    code.get(target);
-                    code.i32(kernel[1]);
-                    code.get(target);
-                    code.i32(kernel[1]);
-                    code.emit("i32.lt_s", "select");
-                    code.set(target);
+                  code.get(x);
+                  code.emit("i32.add");
+                  code.i32(channels * bytes);
+                  code.emit("i32.mul", "i32.add");
+                  code.set(op.kind === "patches" ? from : to);
+                }
+                code.get(length);
+                code.i32(channels);
+                code.emit("i32.mul");
+                code.set(count);
+                if (zero) {
+                  if (op.kind === "patches") run(code, dtype, to, undefined, count, false);
+                } else run(code, dtype, to, from, count, op.kind === "fold");
+              };
+              const length = local();
+              inside(y, height);
+              code.if(
+                () => {
+                  const startX = () => {
+                    code.get(column);
+                    code.i32(stride[1]);
+                    code.emit("i32.mul");
+                    code.i32(padding[1][0]);
+                    code.emit("i32.sub");
                   };
-                  clamp(lowest, () => {
-                    code.i32(0);
-                    code.get(x);
-                    code.emit("i32.sub");
-                  });
-                  clamp(highest, () => {
-                    code.i32(width);
-                    code.get(x);
-                    code.emit("i32.sub");
-                  });
-                  const between = (low: () => void, high: () => void, zero: boolean) => {
-                    low();
-                    code.set(kx);
-                    high();
-                    code.get(kx);
-                    code.emit("i32.sub");
-                    code.set(length);
-                    if (!zero) {
+                  if (dilation[1] === 1) {
+                    // Neighbouring kernel columns are neighbours in memory: zeros, one run, zeros.
+                    const [lowest, highest] = [local(), local()];
+                    startX();
+                    code.set(x);
+                    const clamp = (target: Local, push: () => void) => {
+                      // target = min(max(value, 0), kernel width)
+                      push();
+                      code.set(target);
+                      code.get(target);
+                      code.i32(0);
+                      code.get(target);
+                      code.i32(0);
+                      code.emit("i32.gt_s", "select");
+                      code.set(target);
+                      code.get(target);
+                      code.i32(kernel[1]);
+                      code.get(target);
+                      code.i32(kernel[1]);
+                      code.emit("i32.lt_s", "select");
+                      code.set(target);
+                    };
+                    clamp(lowest, () => {
+                      code.i32(0);
+                      code.get(x);
+                      code.emit("i32.sub");
+                    });
+                    clamp(highest, () => {
+                      code.i32(width);
+                      code.get(x);
+                      code.emit("i32.sub");
+                    });
+                    const between = (low: () => void, high: () => void, zero: boolean) => {
+                      low();
+                      code.set(kx);
+                      high();
+                      code.get(kx);
+                      code.emit("i32.sub");
+                      code.set(length);
+                      if (!zero) {
+                        startX();
+                        code.get(kx);
+                        code.emit("i32.add");
+                        code.set(x);
+                      }
+                      code.get(length);
+                      code.i32(0);
+                      code.emit("i32.gt_s");
+                      code.if(() => move(length, zero));
+                    };
+                    if (op.kind === "patches")
+                      between(
+                        () => code.i32(0),
+                        () => code.get(lowest),
+                        true,
+                      );
+                    between(
+                      () => code.get(lowest),
+                      () => code.get(highest),
+                      false,
+                    );
+                    if (op.kind === "patches")
+                      between(
+                        () => code.get(highest),
+                        () => code.i32(kernel[1]),
+                        true,
+                      );
+                    code.release("i32", lowest);
+                    code.release("i32", highest);
+                  } else {
+                    code.for(kx, { constant: 0 }, { constant: kernel[1] }, 1, () => {
                       startX();
                       code.get(kx);
-                      code.emit("i32.add");
+                      code.i32(dilation[1]);
+                      code.emit("i32.mul", "i32.add");
                       code.set(x);
-                    }
-                    code.get(length);
-                    code.i32(0);
-                    code.emit("i32.gt_s");
-                    code.if(() => move(length, zero));
-                  };
-                  if (op.kind === "patches")
-                    between(
-                      () => code.i32(0),
-                      () => code.get(lowest),
-                      true,
-                    );
-                  between(
-                    () => code.get(lowest),
-                    () => code.get(highest),
+                      code.i32(1);
+                      code.set(length);
+                      inside(x, width);
+                      code.if(
+                        () => move(length, false),
+                        () => move(length, true),
+                      );
+                    });
+                  }
+                },
+                () => {
+                  if (op.kind !== "patches") return;
+                  code.i32(0);
+                  code.set(kx);
+                  code.i32(kernel[1]);
+                  code.set(length);
+                  move(length, true);
+                },
+              );
+              code.release("i32", length);
+            });
+          };
+          // Inside the image, a patch of moderate size is moved by straight-line code.
+          const spanY = (kernel[0] - 1) * dilation[0] + 1;
+          if (dilation[1] !== 1 || patchSize > straightLinePatch || spanY > height || kernel[1] > width)
+            edges();
+          else {
+            const start = (index: Local, axis: 0 | 1) => {
+              code.get(index);
+              code.i32(stride[axis]);
+              code.emit("i32.mul");
+              code.i32(padding[axis][0]);
+              code.emit("i32.sub");
+            };
+            start(row, 0);
+            code.tee(y);
+            code.i32(height - spanY + 1);
+            code.emit("i32.lt_u");
+            start(column, 1);
+            code.tee(x);
+            code.i32(width - kernel[1] + 1);
+            code.emit("i32.lt_u", "i32.and");
+            code.if(() => {
+              code.get(imageBase);
+              code.get(example);
+              code.i32(imageBytes);
+              code.emit("i32.mul", "i32.add");
+              code.get(y);
+              code.i32(width);
+              code.emit("i32.mul");
+              code.get(x);
+              code.emit("i32.add");
+              code.i32(channels * bytes);
+              code.emit("i32.mul", "i32.add");
+              code.set(from);
+              const [inImage, inPatch] = [
+                width * dilation[0] * channels * bytes,
+                kernel[1] * channels * bytes,
+              ];
+              for (let line = 0; line < kernel[0]; line++) {
+                if (op.kind === "patches")
+                  straight(
+                    code,
+                    dtype,
+                    patchAddress,
+                    line * inPatch,
+                    from,
+                    line * inImage,
+                    kernel[1] * channels,
                     false,
                   );
-                  if (op.kind === "patches")
-                    between(
-                      () => code.get(highest),
-                      () => code.i32(kernel[1]),
-                      true,
-                    );
-                  code.release("i32", lowest);
-                  code.release("i32", highest);
-                } else {
-                  code.for(kx, { constant: 0 }, { constant: kernel[1] }, 1, () => {
-                    startX();
-                    code.get(kx);
-                    code.i32(dilation[1]);
-                    code.emit("i32.mul", "i32.add");
-                    code.set(x);
-                    code.i32(1);
-                    code.set(length);
-                    inside(x, width);
-                    code.if(
-                      () => move(length, false),
-                      () => move(length, true),
-                    );
-                  });
-                }
-              },
-              () => {
-                if (op.kind !== "patches") return;
-                code.i32(0);
-                code.set(kx);
-                code.i32(kernel[1]);
-                code.set(length);
-                move(length, true);
-              },
-            );
-            code.release("i32", length);
-          });
+                else
+                  straight(
+                    code,
+                    dtype,
+                    from,
+                    line * inImage,
+                    patchAddress,
+                    line * inPatch,
+                    kernel[1] * channels,
+                    true,
+                  );
+              }
+            }, edges);
+          }
           code.release("i32", patchAddress);
         };
         code.for(unit, begin, end, 1, () => {
