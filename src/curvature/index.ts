@@ -5,8 +5,6 @@ export {
   gradientOf,
   type Objective,
   type ObjectiveOptions,
-  type ParameterLayout,
-  type ParameterLeaf,
   type TracedLoss,
   type TraceLoss,
 } from "./objective.js";

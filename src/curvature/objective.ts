@@ -5,28 +5,13 @@
  */
 import { orZeros, pullback } from "../autodiff/derivative.js";
 import { compile, type Executable } from "../compiler/compile.js";
+import type { Layout } from "../nn/parameters.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Spec } from "../tensor/array.js";
 import { type Program, reachable } from "../tensor/program.js";
-import { type Shape, ShapeError, sizeOf } from "../tensor/shape.js";
+import { ShapeError, sizeOf } from "../tensor/shape.js";
 import { concat, full, input, type Tensor } from "../tensor/tensor.js";
-
-/** Where one array of the parameters lies in θ. */
-export interface ParameterLeaf {
-  readonly name: string;
-  readonly shape: Shape;
-  /** Elements before it. */
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** How named arrays lie in θ: in order, without gaps. */
-export interface ParameterLayout {
-  readonly leaves: readonly ParameterLeaf[];
-  /** n, the number of elements of θ. */
-  readonly size: number;
-}
 
 /** The training loss and what else one evaluation of the model gives. */
 export interface TracedLoss {
@@ -47,7 +32,8 @@ export type TraceLoss = (
 export interface Objective {
   readonly runtime: Runtime;
   readonly dtype: "f32" | "f64";
-  readonly layout: ParameterLayout;
+  /** How named arrays lie in θ. */
+  readonly layout: Layout;
   /** θ [n], live: an optimizer updates it in place. */
   readonly parameters: Buffer;
   /** Inputs, targets, …: written before each step. */
@@ -67,9 +53,7 @@ export interface Objective {
 }
 
 export interface ObjectiveOptions {
-  readonly layout: ParameterLayout;
-  /** Default f32. */
-  readonly dtype?: "f32" | "f64";
+  readonly layout: Layout;
   /** Initial θ [n]; zeros when absent. */
   readonly parameters?: ArrayLike<number>;
   /** Shapes and dtypes of what the loss reads each step. */
@@ -114,8 +98,7 @@ export function argumentsOf(objective: Objective): Arguments {
  * An objective with its buffers.
  *
  *     const objective = createObjective(runtime, {
- *       layout: { leaves: [{ name: "x", shape: [2], offset: 0, size: 2 }], size: 2 },
- *       dtype: "f64", parameters: [3, 4], batch: [],
+ *       layout: layoutOf({ x: { dtype: "f64", shape: [2] } }), parameters: [3, 4], batch: [],
  *       trace: (x) => ({ loss: x.square().sum().mul(0.5), state: undefined }),
  *     });
  *     objective.gradient();   // { loss: 12.5, gradient: [3, 4] }
@@ -123,7 +106,10 @@ export function argumentsOf(objective: Objective): Arguments {
  * @throws ShapeError when the loss is not a scalar of the objective's dtype, or the model's state changes its shape.
  */
 export function createObjective(runtime: Runtime, options: ObjectiveOptions): Objective {
-  const { layout, dtype = "f32" } = options;
+  const { layout } = options;
+  const { dtype } = layout;
+  if (dtype !== "f32" && dtype !== "f64")
+    throw new ShapeError(`objective: parameters must be f32 or f64, not ${dtype}`);
   const parameters = runtime.buffer(dtype, [layout.size]);
   if (options.parameters) parameters.set(options.parameters);
   const batch = options.batch.map((spec) => runtime.buffer(spec.dtype, spec.shape));

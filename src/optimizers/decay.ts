@@ -3,13 +3,13 @@
  * decay regularization"): `l2` adds λθ to the gradient, so that moments and preconditioners see it; `decoupledDecay`
  * adds λθ to the finished direction. Both take a mask of the arrays that they apply to.
  */
-import type { ParameterLeaf } from "../curvature/objective.js";
+import type { Entry } from "../nn/parameters.js";
 import { allocate } from "../tensor/dtype.js";
 import { constant, type Tensor } from "../tensor/tensor.js";
 import { stateless, type Transform, type TransformContext } from "./transform.js";
 
 /** Which arrays of the parameters are meant. */
-export type Mask = (leaf: Pick<ParameterLeaf, "name" | "shape">) => boolean;
+export type Mask = (entry: Pick<Entry, "name" | "shape">) => boolean;
 
 /** Masks by name: `matrices` leaves out biases, gains and other arrays with fewer than two axes. */
 export const masks = {
@@ -24,9 +24,9 @@ function penalty(
   mask: Mask,
   { parameters, layout, dtype }: TransformContext,
 ): Tensor | undefined {
-  const chosen = layout.leaves.filter((leaf) => mask(leaf));
+  const chosen = layout.entries.filter((entry) => mask(entry));
   if (strength === 0 || chosen.length === 0) return undefined;
-  if (chosen.length === layout.leaves.length) return parameters.mul(strength);
+  if (chosen.length === layout.entries.length) return parameters.mul(strength);
   const data = allocate(dtype, layout.size);
   for (const { offset, size } of chosen) data.fill(strength, offset, offset + size);
   return parameters.mul(constant({ dtype, shape: [layout.size], data }));

@@ -4,7 +4,7 @@
  * that a chain of any length becomes part of one executable.
  * (The idea is optax's gradient transformation: Babuschkin et al. 2020, The DeepMind JAX Ecosystem.)
  */
-import type { ParameterLayout } from "../curvature/objective.js";
+import type { Layout } from "../nn/parameters.js";
 import type { Shape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -17,7 +17,7 @@ export interface StateSpec {
 /** What a transform is for. */
 export interface TransformSpec {
   readonly dtype: "f32" | "f64";
-  readonly layout: ParameterLayout;
+  readonly layout: Layout;
 }
 
 /** What a transform may look at beside its direction and state. */

@@ -1,0 +1,115 @@
+/**
+ * Reference implementations, and which of our methods repeats each with which settings. A new method plugs in by
+ * giving its entry `prepare`.
+ */
+import * as v from "valibot";
+import { type Optimizer, optimizers, type Training } from "../../src/optimizers/index.js";
+import { parse, type Trajectory } from "./format.js";
+
+/** How one file is repeated. */
+export interface Repetition {
+  readonly optimizer: Optimizer;
+  /** Largest relative deviation, where it is not the one that follows from the file's amplification. */
+  readonly tolerance?: number;
+  /** Called before update t = 1, 2, …: hands over what the reference drew at random (stored z vectors). */
+  feed?(training: Training, t: number): void;
+}
+
+export interface Reference {
+  /** Names of files, the part after the problem. */
+  readonly files: RegExp;
+  /** The method as we call it. */
+  readonly method: string;
+  /** Absent while the method does not exist. @throws FormatError for hyperparameters that it cannot repeat. */
+  readonly prepare?: (file: Trajectory) => Repetition;
+}
+
+const rate = v.number();
+const betas = v.optional(v.tuple([v.number(), v.number()]), [0.9, 0.999]);
+
+const sgdHyperparameters = v.strictObject({
+  lr: rate,
+  momentum: v.optional(v.number(), 0),
+  dampening: v.optional(v.number(), 0),
+  weight_decay: v.optional(v.number(), 0),
+  nesterov: v.optional(v.boolean(), false),
+});
+const adamHyperparameters = v.strictObject({
+  lr: rate,
+  betas,
+  eps: v.optional(v.number(), 1e-8),
+  weight_decay: v.optional(v.number(), 0),
+  amsgrad: v.optional(v.boolean(), false),
+});
+
+const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
+  parse("hyperparameters", schema, file.hyperparameters);
+
+export const references: readonly Reference[] = [
+  {
+    files: /^sgd(-|$)/,
+    method: "sgd",
+    prepare(file) {
+      const h = read(sgdHyperparameters, file);
+      const plain = { learningRate: h.lr, l2: h.weight_decay };
+      if (h.momentum === 0) return { optimizer: optimizers.sgd.create(plain) };
+      const method = h.nesterov ? optimizers.nesterov : optimizers.momentum;
+      return { optimizer: method.create({ ...plain, momentum: h.momentum, dampening: h.dampening }) };
+    },
+  },
+  {
+    files: /^adam(-|$)/,
+    method: "adam",
+    prepare(file) {
+      const { lr, betas, eps, weight_decay, amsgrad } = read(adamHyperparameters, file);
+      const [beta1, beta2] = betas;
+      return {
+        optimizer: optimizers.adam.create({
+          learningRate: lr,
+          beta1,
+          beta2,
+          epsilon: eps,
+          amsgrad,
+          l2: weight_decay,
+        }),
+      };
+    },
+  },
+  {
+    files: /^adamw(-|$)/,
+    method: "adamw",
+    prepare(file) {
+      const { lr, betas, eps, weight_decay, amsgrad } = read(adamHyperparameters, file);
+      const [beta1, beta2] = betas;
+      return {
+        optimizer: optimizers.adamw.create({
+          learningRate: lr,
+          beta1,
+          beta2,
+          epsilon: eps,
+          amsgrad,
+          weightDecay: weight_decay,
+          decay: "all",
+        }),
+      };
+    },
+  },
+  { files: /^lamb(-|$)/, method: "lamb" },
+  { files: /^lars(-|$)/, method: "lars" },
+  { files: /^adahessian(-|$)/, method: "adahessian" },
+  { files: /^sophiah(-|$)/, method: "sophia" },
+  { files: /^shampoo(-|$)/, method: "shampoo" },
+  { files: /^soap(-|$)/, method: "soap" },
+  { files: /^muon(-|$)/, method: "muon" },
+  { files: /^lbfgs(-|$)/, method: "lbfgs" },
+  { files: /^scipy-lbfgsb$/, method: "lbfgs" },
+  { files: /^newton-damped(-|$)/, method: "newton" },
+  { files: /^scipy-(newton-cg|trust-exact)$/, method: "newton" },
+  { files: /^(natural-gradient|gauss-newton)(-|$)/, method: "natural gradient" },
+  { files: /^kfac(-|$)/, method: "kfac" },
+];
+
+export const findReference = (
+  optimizer: string,
+  table: readonly Reference[] = references,
+): Reference | undefined => table.find((reference) => reference.files.test(optimizer));
