@@ -203,7 +203,8 @@ export function schedule(program: Program): Schedule {
     return root;
   });
 
-  const needsMemory = chooseRoots(order, isOutput);
+  const accumulates = chooseAccumulations(order, isOutput);
+  const needsMemory = chooseRoots(order, isOutput, accumulates);
   const { patchesOnly, foldedOnly } = chooseConvolutions(order, isOutput);
 
   // ------------------------------------------------------------------ expressions
@@ -409,6 +410,19 @@ export function schedule(program: Program): Schedule {
     rootOf.set(tensor, root);
   };
 
+  /** Lets the newer of two products add onto the older one. */
+  const placeAccumulation = (tensor: Tensor): boolean => {
+    const [sum, next] = tensor.inputs.map((source) => rootOf.get(source));
+    const step = next && stepOf.get(next);
+    const older = sum && stepOf.get(sum);
+    if (!sum || step?.kind !== "dot" || older?.kind !== "dot" || older.order > step.order) return false;
+    next!.storage = { root: sum, offset: 0 };
+    steps[step.order] = { ...step, accumulate: true };
+    stepOf.set(next!, steps[step.order]!);
+    rootOf.set(tensor, next!);
+    return true;
+  };
+
   const placeReduction = (tensor: Tensor, axes: readonly number[], reduction: Reduction) => {
     const source = tensor.inputs[0]!;
     const value = withCopies(() => lower(source, []));
@@ -603,13 +617,14 @@ export function schedule(program: Program): Schedule {
         inOrder &&
         source.kind === "load" &&
         stepOf.has(source.root) &&
-        !aliased.has(source.root) &&
+        !aliased.has(ownerOf(source.root)) &&
         source.root.size === part.size &&
         source.layout.offset === 0 &&
         isContiguous(source.layout)
       ) {
-        source.root.storage = { root, offset };
-        aliased.add(source.root);
+        const owner = ownerOf(source.root);
+        owner.storage = { root, offset };
+        aliased.add(owner);
         const placed = stepOf.get(source.root)!;
         if (placed.order > (stepOf.get(root)?.order ?? -1)) stepOf.set(root, placed);
       } else copyInto(root, { shape: part.shape, offset, strides: whole.strides }, part);
@@ -623,8 +638,8 @@ export function schedule(program: Program): Schedule {
   };
   const writesInto = (step: Step, target: Root): boolean =>
     step.kind === "loop"
-      ? step.outputs.some((output) => output.root === target || output.root.storage?.root === target)
-      : step.root === target || step.root.storage?.root === target;
+      ? step.outputs.some((output) => livesIn(output.root, target))
+      : livesIn(step.root, target);
 
   const placePad = (tensor: Tensor, op: Extract<Op, { kind: "pad" }>) => {
     const source = tensor.inputs[0]!;
@@ -648,6 +663,7 @@ export function schedule(program: Program): Schedule {
       constants.set(root, tensor);
       rootOf.set(tensor, root);
     } else if (isElementwise(op)) {
+      if (accumulates.has(tensor) && placeAccumulation(tensor)) continue;
       if (needsMemory.has(tensor)) placeElementwise(tensor);
     } else {
       switch (op.kind) {
@@ -703,15 +719,14 @@ export function schedule(program: Program): Schedule {
     }
   }
 
-  const outputs = program.outputs.map((tensor, index) => {
-    const found = operand(tensor);
+  const given = new Set<Root>();
+  const outputs = program.outputs.map((tensor) => {
+    const seen = operand(tensor);
+    const found = { root: ownerOf(seen.root), layout: seen.layout };
     const whole = found.layout.offset === 0 && isContiguous(found.layout) && found.root.size === tensor.size;
-    const taken =
-      !stepOf.has(found.root) ||
-      found.root.storage !== undefined ||
-      program.outputs.slice(0, index).some((other) => rootOf.get(other) === found.root);
+    const taken = !stepOf.has(found.root) || found.root.storage !== undefined || given.has(found.root);
     if (whole && !taken) {
-      rootOf.set(tensor, found.root);
+      given.add(found.root);
       return found.root;
     }
     // An input, a constant, a part of another root, or an output twice: copy.
@@ -742,6 +757,17 @@ export function innerAxesOf(loop: {
     inner = Math.max(inner, count);
   }
   return inner;
+}
+
+/** The root whose memory a running sum of products uses. */
+function ownerOf(root: Root): Root {
+  let owner = root;
+  while (owner.storage && owner.storage.root.size === root.size) owner = owner.storage.root;
+  return owner;
+}
+function livesIn(root: Root, target: Root): boolean {
+  for (let at: Root | undefined = root; at; at = at.storage?.root) if (at === target) return true;
+  return false;
 }
 
 class CannotJoin extends Error {}
@@ -777,10 +803,15 @@ function readsOf(value: Value, found = new Set<Root>()): Root[] {
 }
 
 /** Which elementwise tensors get memory rather than being recomputed at each use. */
-function chooseRoots(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): Set<Tensor> {
+function chooseRoots(
+  order: readonly Tensor[],
+  isOutput: ReadonlySet<Tensor>,
+  accumulates: ReadonlySet<Tensor>,
+): Set<Tensor> {
   interface Use {
     readonly user: Tensor;
-    readonly throughView: boolean;
+    /** Seen through a transposition: reading it in place means reading element by element. */
+    readonly permuted: boolean;
     readonly stretched: boolean;
   }
   const uses = new Map<Tensor, Use[]>();
@@ -794,10 +825,15 @@ function chooseRoots(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): S
       uses.set(operand, list);
       if (isViewKind(tensor.op)) {
         const stretched = tensor.op.kind === "expand";
+        const permuted = tensor.op.kind === "permute";
         for (const use of own)
-          list.push({ user: use.user, throughView: true, stretched: use.stretched || stretched });
+          list.push({
+            user: use.user,
+            permuted: use.permuted || permuted,
+            stretched: use.stretched || stretched,
+          });
         if (isOutput.has(tensor) || finalOutput.has(tensor)) finalOutput.add(operand);
-      } else list.push({ user: tensor, throughView: false, stretched: false });
+      } else list.push({ user: tensor, permuted: false, stretched: false });
     }
   }
   const chosen = new Set<Tensor>();
@@ -820,13 +856,14 @@ function chooseRoots(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): S
     const wanted =
       isOutput.has(tensor) ||
       finalOutput.has(tensor) ||
+      accumulates.has(tensor) ||
       own > expressionLimit ||
       users.some(
         (use) =>
           !isElementwise(use.user.op) && use.user.op.kind !== "reduceSum" && use.user.op.kind !== "reduceMax",
       ) ||
       ((isExpensive || slowWhenStretched.has(tensor.op.kind)) && users.some((use) => use.stretched)) ||
-      (distinct > 1 && (isExpensive || own > inlineLimit || users.some((use) => use.throughView)));
+      (distinct > 1 && (isExpensive || own > inlineLimit || users.some((use) => use.permuted)));
     if (wanted) chosen.add(tensor);
     else {
       cost.set(tensor, own);
@@ -847,6 +884,22 @@ function patchMatrix(tensor: Tensor): { patches: Tensor; transposed: boolean } |
   if (patches.op.kind !== "patches" || matrix.rank !== 2 || matrix.shape[1] !== patches.shape[3])
     return undefined;
   return { patches, transposed };
+}
+
+/** Sums of matrix products, each used once: the second product is added onto the first in place. */
+function chooseAccumulations(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): Set<Tensor> {
+  const uses = new Map<Tensor, number>();
+  for (const tensor of order)
+    for (const source of tensor.inputs) uses.set(source, (uses.get(source) ?? 0) + 1);
+  const once = (tensor: Tensor) => uses.get(tensor) === 1 && !isOutput.has(tensor);
+  const found = new Set<Tensor>();
+  for (const tensor of order) {
+    if (tensor.op.kind !== "add") continue;
+    const [sum, next] = tensor.inputs as [Tensor, Tensor];
+    const isSum = sum.op.kind === "dot" || found.has(sum);
+    if (isSum && next.op.kind === "dot" && sum.id < next.id && once(sum) && once(next)) found.add(tensor);
+  }
+  return found;
 }
 
 /** Patches that only meet matrix products, and products that are only folded back into an image. */
