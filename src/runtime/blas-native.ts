@@ -94,18 +94,16 @@ function requested(options: { library?: string }): string | undefined {
 }
 
 /**
- * The library that `createNativeBlas` would try first, without loading a library file that is found by its path.
- * `undefined`: none is there, or `THALWEG_BLAS` is `portable` or `none`.
+ * The library that `createNativeBlas` uses: one that loads and has the functions, or the one that the user names, as
+ * it is. It is opened (a few milliseconds) and stays so. `undefined`: there is none, or `THALWEG_BLAS` is `portable`
+ * or `none`.
  */
 export function findNativeLibrary(options: { library?: string } = {}): NativeLibrary | undefined {
   const wanted = requested(options);
   if (wanted === "portable" || wanted === "none") return undefined;
   if (wanted !== undefined) return { path: wanted, chosen: true };
-  for (const path of candidates()) {
-    const bare = !path.includes("/") && !path.includes("\\");
-    if (bare ? tryLoad(path) !== undefined : present(path)) return { path, chosen: false };
-  }
-  return undefined;
+  const found = search();
+  return found && { path: found.path, chosen: false };
 }
 
 const loaded = new Map<string, LibraryHandle>();
@@ -117,14 +115,6 @@ function load(path: string): LibraryHandle {
   loaded.set(path, library);
   return library;
 }
-function tryLoad(path: string): LibraryHandle | undefined {
-  try {
-    return load(path);
-  } catch {
-    return undefined;
-  }
-}
-
 const advice =
   "Give the path of a shared library with the CBLAS interface and 32-bit integers (OpenBLAS's libopenblas.so.0, MKL's libmkl_rt.so, Accelerate), or set THALWEG_BLAS=portable to do without one.";
 
@@ -175,9 +165,14 @@ function open(options: NativeOptions): Loaded | undefined {
   if (wanted !== undefined) {
     const result = inspect(wanted);
     if (typeof result !== "string") return result;
-    const origin = options.library === undefined ? "THALWEG_BLAS" : "The option `library`";
+    const origin = wanted === process.env.THALWEG_BLAS ? "THALWEG_BLAS" : "The option `library`";
     throw new Error(`${origin} names "${wanted}", which is no usable BLAS: ${result}. ${advice}`);
   }
+  return search();
+}
+
+/** The first candidate that can be used. */
+function search(): Loaded | undefined {
   for (const path of candidates()) {
     if (/[/\\]/.test(path) && !present(path)) continue;
     const result = inspect(path);
