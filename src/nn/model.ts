@@ -50,6 +50,7 @@ export function model(layer: Layer, inputShape: Shape, dtype: "f32" | "f64" = "f
   const specs = (tree: Tree<Variable>) =>
     mapTree<Variable, Spec>(tree, isVariable, ({ shape }) => ({ dtype, shape }));
   const [parameterSpecs, stateSpecs] = [specs(declaration.parameters), specs(declaration.state)];
+  const layout = layoutOf(parameterSpecs, dtype);
   const statistics = leavesOf<Variable>(declaration.state, isVariable).map((leaf) => leaf.name);
 
   const forward: Model["forward"] = (parameters, inputs, mode = {}) => {
@@ -59,6 +60,7 @@ export function model(layer: Layer, inputShape: Shape, dtype: "f32" | "f64" = "f
       );
     if (statistics.length > 0 && mode.state === undefined)
       throw new ShapeError(`model: has running statistics (${statistics.join(", ")}); pass them as state`);
+    needParameters(layout, parameters);
     const before = mode.state ?? {};
     const recorded = new Map<string, Tensor>();
     const outputs = layer.apply(parameters, inputs, contextAt("", before, mode, recorded));
@@ -72,7 +74,7 @@ export function model(layer: Layer, inputShape: Shape, dtype: "f32" | "f64" = "f
     dtype,
     parameters: parameterSpecs,
     state: stateSpecs,
-    layout: layoutOf(parameterSpecs, dtype),
+    layout,
     init(seed) {
       const { parameters, state } = initialise(
         declaration,
@@ -84,6 +86,18 @@ export function model(layer: Layer, inputShape: Shape, dtype: "f32" | "f64" = "f
     forward,
     apply: (parameters, inputs, mode) => forward(parameters, inputs, mode).outputs,
   };
+}
+
+/** @throws ShapeError when a parameter is missing or has another shape. */
+function needParameters(layout: Layout, parameters: Tree<Tensor>): void {
+  const given = new Map(leavesOf<Tensor>(parameters, isTensor).map(({ name, value }) => [name, value.shape]));
+  for (const { name, shape } of layout.entries) {
+    const found = given.get(name);
+    if (!found || !sameShape(found, shape))
+      throw new ShapeError(
+        `model: parameter "${name}" must be ${formatShape(shape)}, ${found ? `not ${formatShape(found)}` : "and is missing"}`,
+      );
+  }
 }
 
 /** The context at a path; new state is collected in `recorded` by full name. */

@@ -32,7 +32,7 @@ function chain(layers: readonly Layer[]): Layer {
   const streams = kinds.map(
     (kind, index) => `${kind} ${kinds.slice(0, index).filter((k) => k === kind).length}`,
   );
-  return layer<{ layers: readonly Tree<Tensor>[] }>({
+  return layer<{ layers?: readonly Tree<Tensor>[] }>({
     kind: "sequential",
     declare(inputShape) {
       const declarations = declareAll(layers, inputShape);
@@ -48,7 +48,7 @@ function chain(layers: readonly Layer[]): Layer {
     apply(parameters, x, context) {
       const inside = context.child("layers");
       return layers.reduce(
-        (y, child, index) => child.apply(parameters.layers[index]!, y, inside.child(index)),
+        (y, child, index) => child.apply(parameters.layers?.[index] ?? {}, y, inside.child(index)),
         x,
       );
     },

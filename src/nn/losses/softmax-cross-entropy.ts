@@ -4,7 +4,7 @@
  * The Hessian does not depend on the targets q, and equals the Fisher information.
  */
 import { formatShape, ShapeError, sameShape } from "../../tensor/shape.js";
-import { full, iota, type Tensor } from "../../tensor/tensor.js";
+import { iota, type Tensor } from "../../tensor/tensor.js";
 import { streamNumber } from "../random.js";
 import { categorical } from "../sampling.js";
 import { type Loss, loss, sumPerExample } from "./loss.js";
@@ -17,7 +17,8 @@ export interface SoftmaxCrossEntropyOptions {
 /**
  * Softmax cross-entropy of logits [batch, ..., classes], with targets either class numbers, i32 [batch, ...], or
  * probabilities [batch, ..., classes] whose rows sum to 1. Several positions in an example (a text) count by their
- * mean: the value is the mean over all positions that are not ignored.
+ * mean: the value is the mean over all positions that are not ignored. With `ignore`, how much one example weighs
+ * therefore depends on how many positions its whole batch keeps.
  *
  *     softmaxCrossEntropy().value(logits, labels)
  *     softmaxCrossEntropy({ ignore: -1 }).value(logits, tokens)    // [batch, t, vocabulary], i32 [batch, t]
@@ -79,14 +80,9 @@ export function softmaxCrossEntropy({ ignore }: SoftmaxCrossEntropyOptions = {})
     },
     sampleTargets,
     sampleGradient(outputs, targets, key) {
-      const drawn = oneHot(categorical(key, stream, outputs.softmax(-1)), outputs).select(
-        full(outputs, 1),
-        0,
-      );
-      return outputs
-        .softmax(-1)
-        .sub(drawn)
-        .mul(overClasses(sqrt(weights(outputs, targets))));
+      const p = outputs.softmax(-1);
+      const drawn = oneHot(categorical(key, stream, p), p).cast(p.dtype);
+      return p.sub(drawn).mul(overClasses(sqrt(weights(outputs, targets))));
     },
     metrics: {
       /** Share of positions, ignored ones left out, whose largest logit is the target's. */
