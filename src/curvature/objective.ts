@@ -9,9 +9,9 @@ import type { Layout } from "../nn/parameters.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Spec } from "../tensor/array.js";
-import { type Program, reachable } from "../tensor/program.js";
-import { ShapeError, sizeOf } from "../tensor/shape.js";
-import { concat, full, input, type Tensor } from "../tensor/tensor.js";
+import type { Program } from "../tensor/program.js";
+import { ShapeError } from "../tensor/shape.js";
+import { full, input, type Tensor } from "../tensor/tensor.js";
 
 /** The training loss and what else one evaluation of the model gives. */
 export interface TracedLoss {
@@ -171,39 +171,6 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
   return objective;
 }
 
-/**
- * ∇L(θ) [n] of a traced scalar. Differentiating through the slices of θ one by one would add up vectors that are
- * zero outside one slice; instead the slices are taken as variables of their own, and their gradients are joined.
- */
-export function gradientOf(loss: Tensor, parameters: Tensor): Tensor {
-  const slices = reachable([loss])
-    .filter((t) => t.inputs[0] === parameters && t.op.kind === "slice" && t.op.step[0] === 1)
-    .map((tensor) => {
-      const { start, limit } = tensor.op as Extract<Tensor["op"], { kind: "slice" }>;
-      return { tensor, start: start[0]!, limit: limit[0]! };
-    })
-    .sort((a, b) => a.start - b.start || a.limit - b.limit);
-  const [direct, ...parts] = pullback([loss], [parameters, ...slices.map((s) => s.tensor)], [full(loss, 1)]);
-
-  const pieces: Tensor[] = [];
-  const rest: Tensor[] = direct ? [direct] : [];
-  const zerosOf = (size: number) => full({ dtype: parameters.dtype, shape: [size] }, 0);
-  let end = 0;
-  let last = { start: -1, limit: -1 };
-  slices.forEach(({ tensor, start, limit }, index) => {
-    const piece = orZeros(parts[index], tensor);
-    if (start === last.start && limit === last.limit) {
-      pieces.push(pieces.pop()!.add(piece));
-    } else if (start >= end) {
-      if (start > end) pieces.push(zerosOf(start - end));
-      pieces.push(piece);
-      end = limit;
-      last = { start, limit };
-    } else if (parts[index]) {
-      rest.push(piece.pad([[start, sizeOf(parameters.shape) - limit]]));
-    }
-  });
-  if (pieces.length === 0) return rest[0] ?? full(parameters, 0);
-  if (end < parameters.size) pieces.push(zerosOf(parameters.size - end));
-  return rest.reduce((sum, term) => sum.add(term), concat(pieces));
-}
+/** ∇L(θ) [n] of a traced scalar: the gradients of the slices of θ, joined. Zeros where it does not depend on θ. */
+export const gradientOf = (loss: Tensor, parameters: Tensor): Tensor =>
+  orZeros(pullback([loss], [parameters], [full(loss, 1)])[0], parameters);

@@ -25,16 +25,18 @@ export function constant(rate: number): Schedule {
   return (k) => full(k, rate);
 }
 
-/** k/steps, at most 1. */
-const progress = (k: Tensor, steps: number) => k.min(steps).mul(1 / steps);
+/** min(k/steps, 1); divided, so that it is 1 exactly at the end. */
+const progress = (k: Tensor, steps: number) => k.min(steps).div(steps);
 
-/** η(k) = from + (to − from)·min(k/steps, 1). */
+/** η(k) = to + (from − to)(1 − min(k/steps, 1)). */
 export function linear({ from, to = 0, steps }: { from: number; to?: number; steps: number }): Schedule {
   check("linear schedule", { from: notNegative(from), to: notNegative(to), steps: count(steps) });
   return (k) =>
     progress(k, steps)
-      .mul(to - from)
-      .add(from);
+      .neg()
+      .add(1)
+      .mul(from - to)
+      .add(to);
 }
 
 /** η(k) = to + ½ (from − to)(1 + cos(π min(k/steps, 1))). Loshchilov & Hutter 2017 (SGDR), without restarts. */
