@@ -127,7 +127,12 @@ export class Expressions {
           offset: value.layout.offset,
         });
         const inner = mixed(plus(index, mixed(plus(k0, number(Math.imul(value.stream, 0x9e3779b9))))));
-        const bits = mixed(this.apply({ kind: "xor" }, "i32", [inner, mixed(plus(k1, number(0x85ebca6b)))]));
+        const bits = mixed(
+          this.apply({ kind: "xor" }, "i32", [
+            inner,
+            mixed(plus(k1, number(0x85ebca6b + Math.imul(value.stream, 0xc2b2ae35)))),
+          ]),
+        );
         return this.apply({ kind: "uniform" }, value.dtype, [bits]);
       }
       case "apply":

@@ -4,7 +4,7 @@
  */
 import type { Buffer, Memory } from "../runtime/memory.js";
 import { bytesOf } from "../tensor/dtype.js";
-import { ShapeError, sameShape } from "../tensor/shape.js";
+import { type Shape, ShapeError, sameShape } from "../tensor/shape.js";
 import { isContiguous } from "./layout.js";
 import type { LoopStep, Root, Schedule, Step, Value } from "./schedule.js";
 
@@ -46,20 +46,30 @@ const rootsWritten = (step: Step): Root[] =>
 export function plan(schedule: Schedule, memory: Memory, bindings: Bindings = {}): Plan {
   const { steps, inputs, outputs } = schedule;
   const owned: (() => void)[] = [];
-  const bind = (kind: "input" | "output", root: Root, index: number, given: Buffer | undefined): Buffer => {
+  const bind = (
+    kind: "input" | "output",
+    root: Root,
+    shape: Shape,
+    index: number,
+    given: Buffer | undefined,
+  ): Buffer => {
     if (given) {
-      if (given.dtype !== root.dtype || !sameShape(given.shape, root.shape))
+      if (given.dtype !== root.dtype || !sameShape(given.shape, shape))
         throw new ShapeError(
-          `compile: ${kind} ${index} is ${root.dtype}[${root.shape.join(", ")}], its buffer ${given.dtype}[${given.shape.join(", ")}]`,
+          `compile: ${kind} ${index} is ${root.dtype}[${shape.join(", ")}], its buffer ${given.dtype}[${given.shape.join(", ")}]`,
         );
       return given;
     }
-    const buffer = memory.buffer(root.dtype, root.shape);
+    const buffer = memory.buffer(root.dtype, shape);
     owned.push(buffer.release);
     return buffer;
   };
-  const inputBuffers = inputs.map((root, index) => bind("input", root, index, bindings.inputs?.[index]));
-  const outputBuffers = outputs.map((root, index) => bind("output", root, index, bindings.outputs?.[index]));
+  const inputBuffers = inputs.map((root, index) =>
+    bind("input", root, root.shape, index, bindings.inputs?.[index]),
+  );
+  const outputBuffers = outputs.map((root, index) =>
+    bind("output", root, schedule.outputShapes[index]!, index, bindings.outputs?.[index]),
+  );
   if (new Set(outputBuffers.map((b) => b.address)).size !== outputBuffers.length)
     throw new ShapeError("compile: two outputs are bound to one buffer");
 

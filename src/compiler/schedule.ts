@@ -145,6 +145,8 @@ export interface Schedule {
   /** In the order of the program's inputs; undefined for inputs that nothing uses. */
   readonly inputs: readonly Root[];
   readonly outputs: readonly Root[];
+  /** A root may be the output under another shape of the same size. */
+  readonly outputShapes: readonly Shape[];
   readonly constants: ReadonlyMap<Root, Tensor>;
 }
 
@@ -735,7 +737,14 @@ export function schedule(program: Program): Schedule {
     addLoop(tensor.shape, 0, { kind: "wide", root, value, layout: contiguous(tensor.shape) });
     return root;
   });
-  return { steps, roots, inputs, outputs, constants };
+  return {
+    steps,
+    roots,
+    inputs,
+    outputs,
+    outputShapes: program.outputs.map((tensor) => tensor.shape),
+    constants,
+  };
 }
 
 /** How many trailing axes form the inner part, or undefined when outputs disagree. */

@@ -152,6 +152,7 @@ function rewrite(
     case "concat":
       return inputs.length === 1 ? a : rebuilt();
     case "reduceSum":
+    case "reduceMax":
       if (op.axes.every((axis) => a.shape[axis] === 1))
         return apply({ kind: "reshape", shape: tensor.shape }, a);
       return rebuilt();

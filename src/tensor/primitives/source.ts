@@ -21,7 +21,7 @@ function mix(word: number): number {
 /** 32 random bits of element `index`. */
 function bitsOf(k0: number, k1: number, stream: number, index: number): number {
   const first = mix(k0 + Math.imul(stream, 0x9e3779b9));
-  return mix(mix(index + first) ^ mix(k1 + 0x85ebca6b));
+  return mix(mix(index + first) ^ mix(k1 + 0x85ebca6b + Math.imul(stream, 0xc2b2ae35)));
 }
 
 const noDerivative = {

@@ -1,0 +1,258 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pullback } from "../../src/autodiff/index.js";
+import { compile } from "../../src/compiler/compile.js";
+import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
+import type { NDArray } from "../../src/tensor/array.js";
+import { evaluate } from "../../src/tensor/evaluate.js";
+import { type Program, trace } from "../../src/tensor/program.js";
+import { concat, full, iota, type Tensor } from "../../src/tensor/tensor.js";
+import { cases, differentiable, programOf, sample, uniform } from "../tensor/cases.js";
+
+const runtimes: Record<string, Runtime> = {};
+beforeAll(async () => {
+  runtimes.default = await createRuntime({ threads: 1 });
+  runtimes.portable = await createRuntime({ threads: 1, blas: "portable" });
+});
+afterAll(async () => {
+  for (const runtime of Object.values(runtimes)) await runtime.close();
+});
+
+function run(runtime: Runtime, program: Program, inputs: readonly NDArray[]): NDArray[] {
+  const executable = compile(runtime, program);
+  inputs.forEach((value, index) => {
+    executable.inputs[index]!.set(value.data);
+  });
+  executable.run();
+  // A second run sees what the first left in the arena.
+  executable.run();
+  const results = executable.outputs.map((buffer) => ({
+    dtype: buffer.dtype,
+    shape: buffer.shape,
+    data: buffer.copy(),
+  }));
+  executable.release();
+  return results;
+}
+
+function expectClose(actual: readonly NDArray[], wanted: readonly NDArray[], tolerance: number) {
+  expect(actual.length).toBe(wanted.length);
+  wanted.forEach((reference, k) => {
+    const found = actual[k]!;
+    expect(found.shape).toEqual(reference.shape);
+    const scale = Math.max(1, ...Array.from(reference.data, (x) => (Number.isFinite(x) ? Math.abs(x) : 0)));
+    reference.data.forEach((value, index) => {
+      const own = found.data[index]!;
+      if (!Number.isFinite(value)) expect(own).toBe(value);
+      else if (!(Math.abs(own - value) <= tolerance * scale))
+        throw new Error(`output ${k}, element ${index}: ${own} where the definition gives ${value}`);
+    });
+  });
+}
+
+const tolerance = { f32: 1e-5, f64: 1e-12 } as const;
+
+describe.each(["default", "portable"])("compiled by definition, %s backend", (backend) => {
+  for (const dtype of ["f32", "f64"] as const)
+    it.each(cases.map((row) => [`${row.kind}: ${row.name}`, row] as const))(`%s, ${dtype}`, (_name, row) => {
+      const program = programOf(row, dtype);
+      const inputs = sample(row, dtype);
+      expectClose(run(runtimes[backend]!, program, inputs), evaluate(program, inputs), tolerance[dtype]);
+    });
+
+  it.each(
+    cases
+      .filter((row) => row.inputs.some(differentiable) && programOf(row, "f64").outputs[0]!.dtype === "f64")
+      .map((row) => [`${row.kind}: ${row.name}`, row] as const),
+  )("derivatives of %s", (_name, row) => {
+    const plain = programOf(row, "f64");
+    const output = plain.outputs[0]!;
+    const wrt = plain.inputs.filter((_, k) => differentiable(row.inputs[k]!));
+    // Different weights for each element, so that a misplaced cotangent shows.
+    const weights = iota([Math.max(1, output.size)], 0, "f64")
+      .mul(0.37)
+      .add(0.5)
+      .slice(0, 0, output.size)
+      .reshape(output.shape);
+    const gradients = pullback([output], wrt, [weights]).map((g, k) => g ?? full(wrt[k]!, 0));
+    const program = { inputs: plain.inputs, outputs: [output, ...gradients] };
+    const inputs = sample(row, "f64");
+    expectClose(run(runtimes[backend]!, program, inputs), evaluate(program, inputs), 1e-11);
+  });
+});
+
+/** A random program: each step applies an operation to earlier tensors. */
+type Choice = readonly [operation: number, first: number, second: number];
+function build(choices: readonly Choice[], inputs: readonly Tensor[]): Tensor[] {
+  const made = [...inputs];
+  const at = (index: number) => made[index % made.length]!;
+  for (const [operation, first, second] of choices) {
+    const x = at(first);
+    const y = at(second);
+    const next = ((): Tensor | undefined => {
+      switch (operation) {
+        case 0:
+          return x.tanh();
+        case 1:
+          return x.mul(0.5).add(1).square();
+        case 2:
+          return x.sigmoid().mul(y.shape.join() === x.shape.join() ? y : x);
+        case 3:
+          return x.rank > 0
+            ? x
+                .sum(x.rank - 1, true)
+                .mul(0.3)
+                .expand(x.shape)
+            : undefined;
+        case 4:
+          return x.rank > 1 ? x.sum(0) : undefined;
+        case 5:
+          return x.rank > 0 ? x.sub(x.maximum(x.rank - 1, true)) : undefined;
+        case 6:
+          return x.rank > 1 ? x.transpose() : undefined;
+        case 7:
+          return x.reshape([x.size]);
+        case 8:
+          return x.rank > 0 && x.shape.at(-1)! > 1 ? x.slice(-1, 1) : undefined;
+        case 9:
+          return x.rank === 2 && y.rank === 2 && x.shape[1] === y.shape[0] ? x.matmul(y).mul(0.2) : undefined;
+        case 10:
+          return x.rank > 0 &&
+            y.rank === x.rank &&
+            x.shape.slice(1).join() === y.shape.slice(1).join() &&
+            x.size + y.size < 500
+            ? concat([x, y.mul(0.7)], 0)
+            : undefined;
+        case 11:
+          return x.rank > 0 ? x.reverse(x.rank - 1) : undefined;
+        case 12:
+          return x.rank > 1 ? x.gt(0.2).select(x, x.mean(0, true)) : undefined;
+        case 13:
+          return x.rank > 0 ? x.softmax() : undefined;
+        case 14:
+          return x.sum();
+        case 15:
+          return x.rank === 2
+            ? x.pad([
+                [1, 0],
+                [0, 2],
+              ])
+            : undefined;
+        case 16:
+          return x.rank === 2 && x.shape[0]! % 2 === 0
+            ? x.reshape([x.shape[0]! / 2, 2, x.shape[1]!]).maximum(1)
+            : undefined;
+        default:
+          return x.rank === 2 ? x.matmul(x.transpose()).mul(0.1).add(x.sum(1)) : undefined;
+      }
+    })();
+    if (next && next.size > 0 && next.size <= 600) made.push(next);
+  }
+  return made;
+}
+
+describe("random programs", () => {
+  it("compute what their definition says, and so do their gradients", () => {
+    const choice = fc.tuple(fc.nat(17), fc.nat(30), fc.nat(30));
+    fc.assert(
+      fc.property(
+        fc.array(choice, { minLength: 1, maxLength: 14 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 1, max: 13 }),
+        (choices, m, n) => {
+          const program = trace(
+            (a, b, c) => {
+              const made = build(choices, [a!, b!, c!]);
+              const picked = made.slice(-3);
+              const total = picked.reduce(
+                (sum, t) => sum.add(t.square().mean()),
+                full({ dtype: "f64", shape: [] }, 0),
+              );
+              const gradients = pullback([total], [a!, b!, c!], [full(total, 1)]).map(
+                (g, k) => g ?? full([a!, b!, c!][k]!, 0),
+              );
+              return [...picked, total, ...gradients];
+            },
+            { dtype: "f64", shape: [m, n] },
+            { dtype: "f64", shape: [n, m] },
+            { dtype: "f64", shape: [n] },
+          );
+          const random = uniform(m * 100 + n);
+          const inputs = program.inputs.map(
+            (input): NDArray => ({
+              dtype: "f64",
+              shape: input.shape,
+              data: Float64Array.from({ length: input.size }, () => 2 * random() - 1),
+            }),
+          );
+          expectClose(run(runtimes.default!, program, inputs), evaluate(program, inputs), 1e-10);
+        },
+      ),
+      { numRuns: 400, seed: 7 },
+    );
+  });
+});
+
+describe("buffers", () => {
+  it("updates in place where an output is bound to an input", () => {
+    const runtime = runtimes.default!;
+    const theta = runtime.buffer("f64", [5]);
+    theta.set([1, 2, 3, 4, 5]);
+    const step = compile(
+      runtime,
+      trace((x, g) => [x.sub(g.mul(0.5))], theta, theta),
+      { inputs: [theta], outputs: [theta] },
+    );
+    step.inputs[1]!.set([2, 2, 2, 2, 2]);
+    step.run();
+    step.run();
+    expect([...theta.data]).toEqual([-1, 0, 1, 2, 3]);
+  });
+  it("keeps the old value alive for those who still read it", () => {
+    const runtime = runtimes.default!;
+    const x = runtime.buffer("f64", [4]);
+    x.set([1, 2, 3, 4]);
+    // The reversed read must not see what the update has written.
+    const step = compile(
+      runtime,
+      trace((t) => [t.add(t.reverse(0)), t.sum()], x),
+      { inputs: [x], outputs: [x] },
+    );
+    step.run();
+    expect([...x.data]).toEqual([5, 5, 5, 5]);
+    expect(step.outputs[1]!.data[0]).toBe(10);
+  });
+  it("gives memory back", () => {
+    const runtime = runtimes.default!;
+    const before = runtime.used;
+    const executable = compile(
+      runtime,
+      trace((t) => t.matmul(t).tanh(), { dtype: "f32", shape: [50, 50] }),
+    );
+    expect(runtime.used).toBeGreaterThan(before);
+    executable.release();
+    expect(runtime.used).toBe(before);
+  });
+  it("refuses a buffer of another shape, and inputs of another trace", () => {
+    const runtime = runtimes.default!;
+    const small = runtime.buffer("f32", [3]);
+    expect(() =>
+      compile(
+        runtime,
+        trace((t) => t.neg(), { dtype: "f32", shape: [4] }),
+        { inputs: [small] },
+      ),
+    ).toThrow(/input 0 is f32\[4\]/);
+    let leaked: Tensor | undefined;
+    trace((t) => {
+      leaked = t;
+      return t.neg();
+    }, small);
+    expect(() =>
+      compile(
+        runtime,
+        trace((t) => t.add(leaked!), small),
+      ),
+    ).toThrow(/another traced function/);
+  });
+});
