@@ -1,0 +1,118 @@
+/**
+ * The same steps here and in PyTorch at its best, in turn, each in a process of its own; ratios of medians.
+ *
+ *   bench/setup-peers.sh                 once: PyTorch and its fastest BLAS, from Debian's packages
+ *   npm run bench:compare -- [--workloads mlp-small,rnn] [--operations gradient,adam] [--threads 1,2] [--rounds 3] [--json]
+ */
+import { spawnSync } from "node:child_process";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { workloads } from "./workloads.js";
+
+const { values } = parseArgs({
+  options: {
+    workloads: { type: "string", default: Object.keys(workloads).join() },
+    operations: { type: "string", default: "gradient,adam" },
+    threads: { type: "string", default: "1,2" },
+    rounds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "1.5" },
+    json: { type: "boolean", default: false },
+  },
+});
+const here = import.meta.dirname;
+const targets: Record<string, number> = {
+  "mlp-small": 0.25,
+  rnn: 0.25,
+  "pinn-poisson": 0.25,
+  autoencoder: 0.9,
+  "cnn-small": 0.9,
+  "transformer-tiny": 0.9,
+};
+
+function lineOf(command: string, args: readonly string[]): Record<string, unknown> {
+  const { stdout, stderr, status } = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 24 });
+  const line = stdout.trim().split("\n").at(-1) ?? "";
+  if (status !== 0 || !line.startsWith("{"))
+    throw new Error(`${command} ${args.join(" ")}: ${stderr.trim().split("\n").at(-1)}`);
+  return JSON.parse(line) as Record<string, unknown>;
+}
+function ours(workload: string, operation: string, threads: number): number {
+  const line = lineOf(process.execPath, [
+    "--import",
+    "tsx",
+    join(here, "side.ts"),
+    workload,
+    operation,
+    "--threads",
+    String(threads),
+    "--seconds",
+    values.seconds,
+  ]);
+  return line.milliseconds as number;
+}
+/** PyTorch's fastest implementation of the step: the peer tries layouts and fused or single-tensor updates. */
+function torch(workload: string, operation: string, threads: number): number {
+  const line = lineOf("/usr/bin/python3", [
+    join(here, "peers/torch_peer.py"),
+    workload,
+    operation === "gradient" ? "op-grad" : operation,
+    "--threads",
+    String(threads),
+    "--steps",
+    "100000",
+    "--cell-seconds",
+    values.seconds,
+  ]);
+  if (typeof line.skipped === "string")
+    throw new Error(`PyTorch cannot run ${workload} ${operation}: ${line.skipped}`);
+  return line.ms_per_step_median as number;
+}
+const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
+
+const rows: {
+  workload: string;
+  operation: string;
+  threads: number;
+  ours: number;
+  torch: number;
+  ratio: number;
+  low: number;
+  high: number;
+  target: number;
+}[] = [];
+for (const threads of values.threads.split(",").map(Number))
+  for (const workload of values.workloads.split(","))
+    for (const operation of values.operations.split(",")) {
+      const pairs: { ours: number; torch: number }[] = [];
+      for (let round = 0; round < Number(values.rounds); round++)
+        pairs.push({ ours: ours(workload, operation, threads), torch: torch(workload, operation, threads) });
+      const ratios = pairs.map((pair) => pair.ours / pair.torch);
+      const row = {
+        workload,
+        operation,
+        threads,
+        ours: median(pairs.map((pair) => pair.ours)),
+        torch: median(pairs.map((pair) => pair.torch)),
+        ratio: median(ratios),
+        low: Math.min(...ratios),
+        high: Math.max(...ratios),
+        target: targets[workload] ?? 1,
+      };
+      rows.push(row);
+      if (!values.json)
+        process.stderr.write(`${workload} ${operation} ${threads}: ${row.ratio.toFixed(3)}\n`);
+    }
+if (values.json) console.log(JSON.stringify({ processor: cpus()[0]?.model, rows }, undefined, 2));
+else {
+  console.log(
+    `Processor: ${cpus()[0]?.model}, ${cpus().length} cores; medians of ${values.rounds} rounds, in turn\n`,
+  );
+  console.log(
+    "| workload | operation | threads | Thalweg ms | PyTorch ms | ratio (range) | target | |\n|---|---|--:|--:|--:|--:|--:|---|",
+  );
+  for (const r of rows)
+    console.log(
+      `| ${r.workload} | ${r.operation} | ${r.threads} | ${r.ours.toFixed(3)} | ${r.torch.toFixed(3)} | ${r.ratio.toFixed(3)} (${r.low.toFixed(2)}–${r.high.toFixed(2)}) | ${r.target} | ${r.ratio <= r.target ? "reached" : "not reached"} |`,
+    );
+}
