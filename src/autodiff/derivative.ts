@@ -7,7 +7,7 @@ import { isFloat } from "../tensor/dtype.js";
 import { rulesOf } from "../tensor/primitives/index.js";
 import { type Maybe, sumOf } from "../tensor/primitives/rules.js";
 import { formatShape, ShapeError, sameShape } from "../tensor/shape.js";
-import { concat, full, input, type Tensor } from "../tensor/tensor.js";
+import { concat, full, input, Tensor } from "../tensor/tensor.js";
 
 /**
  * The tensors on the paths from `sources` to the outputs, inputs before users, sources excluded; what lies behind a
@@ -138,41 +138,76 @@ export function transpose(map: LinearMap, cotangents: readonly Maybe[]): Maybe[]
 }
 
 /**
- * The cotangents of slices are pieces between zeros. Pieces along one axis that do not overlap are joined instead of
- * added up, so that T slices of one tensor cost its size once, not T times.
+ * The cotangents of slices are pieces between zeros. Pieces of one place are added before the zeros are put around
+ * them, and pieces along one axis that do not overlap are joined: T slices of one tensor cost its size once, not T
+ * times.
  */
-function joinPieces(terms: readonly Tensor[]): Tensor[] {
-  const rest: Tensor[] = [];
-  const pieces: { term: Tensor; start: number }[] = [];
-  let axis: number | undefined;
+function joinPieces(terms: readonly Tensor[]): readonly Tensor[] {
+  if (terms.length < 2) return terms;
+  const whole: Tensor[] = [];
+  const pieces = new Map<number, Map<string, Tensor[]>>();
   for (const term of terms) {
-    const at = terms.length > 1 ? pieceAxis(term) : undefined;
-    if (at !== undefined && (axis === undefined || at === axis)) {
-      axis = at;
-      pieces.push({ term, start: (term.op as { low: readonly number[] }).low[at]! });
-    } else rest.push(term);
-  }
-  if (axis === undefined || pieces.length < 2) return [...terms];
-  pieces.sort((a, b) => a.start - b.start);
-  const joined: Tensor[] = [];
-  const whole = pieces[0]!.term;
-  const gap = (extent: number) => {
-    const shape = whole.shape.map((n, k) => (k === axis ? extent : n));
-    if (extent > 0) joined.push(full({ dtype: whole.dtype, shape }, 0));
-  };
-  let end = 0;
-  for (const { term, start } of pieces) {
-    if (start < end) {
-      rest.push(term);
+    const axis = pieceAxis(term);
+    if (axis === undefined) {
+      whole.push(term);
       continue;
     }
-    const [piece] = term.inputs as [Tensor];
-    gap(start - end);
-    joined.push(piece);
-    end = start + piece.shape[axis]!;
+    const { low, high } = term.op as Extract<Tensor["op"], { kind: "pad" }>;
+    const places = pieces.get(axis) ?? new Map<string, Tensor[]>();
+    pieces.set(axis, places);
+    const place = `${low[axis]} ${high[axis]}`;
+    if (places.has(place)) places.get(place)!.push(term);
+    else places.set(place, [term]);
   }
-  gap(whole.shape[axis]! - end);
-  return [concat(joined, axis), ...rest];
+  const joined = [...pieces].flatMap(([axis, places]) =>
+    joinAlong(axis, [...places.values()].map(addContents)),
+  );
+  return [...whole, ...joined];
+}
+
+/** The sum of pieces at one place. */
+const addContents = (pieces: readonly Tensor[]): Tensor =>
+  pieces.length === 1
+    ? pieces[0]!
+    : Tensor.apply(pieces[0]!.op, sumOf(pieces.map((piece) => piece.inputs[0]!))!);
+
+/** Sums of pieces along one axis, each of as many as do not overlap. */
+function joinAlong(axis: number, pieces: readonly Tensor[]): Tensor[] {
+  const startOf = (piece: Tensor) => (piece.op as { low: readonly number[] }).low[axis]!;
+  const sums: Tensor[] = [];
+  let left = [...pieces].sort((a, b) => startOf(a) - startOf(b));
+  while (left.length > 0) {
+    const chain: Tensor[] = [];
+    const overlapping: Tensor[] = [];
+    let end = 0;
+    for (const piece of left)
+      if (startOf(piece) < end) overlapping.push(piece);
+      else {
+        chain.push(piece);
+        end = startOf(piece) + piece.inputs[0]!.shape[axis]!;
+      }
+    sums.push(chain.length === 1 ? chain[0]! : joinChain(axis, chain, startOf));
+    left = overlapping;
+  }
+  return sums;
+}
+
+/** Pieces in order with zeros in the gaps. */
+function joinChain(axis: number, chain: readonly Tensor[], startOf: (piece: Tensor) => number): Tensor {
+  const [{ shape, dtype }] = chain as [Tensor];
+  const parts: Tensor[] = [];
+  let end = 0;
+  const zerosUpTo = (next: number) => {
+    if (next > end) parts.push(full({ dtype, shape: shape.map((n, k) => (k === axis ? next - end : n)) }, 0));
+  };
+  for (const piece of chain) {
+    const [content] = piece.inputs as [Tensor];
+    zerosUpTo(startOf(piece));
+    parts.push(content);
+    end = startOf(piece) + content.shape[axis]!;
+  }
+  zerosUpTo(shape[axis]!);
+  return concat(parts, axis);
 }
 
 /** The one axis along which the tensor is a piece between zeros. */

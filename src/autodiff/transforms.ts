@@ -77,14 +77,14 @@ export function grad<P extends Tree<Tensor>, Rest extends readonly unknown[]>(
 /**
  * f at the primals and its derivative along the tangents (one for each argument): [f(x), J·t].
  *
- *     const [y, dy] = jvp((x, w) => x.matmul(w), [x, w], [dx, dw]);
+ *     const [y, dy] = jvp((x: Tensor, w: Tensor) => x.matmul(w), [x, w], [dx, dw]);
  *
  * @throws ShapeError when a tangent does not have the shape and dtype of its primal.
  */
 export function jvp<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(
   f: (...args: A) => R,
-  primals: A,
-  tangents: A,
+  primals: readonly [...A],
+  tangents: readonly [...A],
 ): [R, R] {
   const wrt = variables("jvp", primals);
   const along = matching("jvp", tangents, primals);
@@ -103,7 +103,7 @@ export function jvp<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(
 /**
  * f at the primals and its pullback, which gives one cotangent for each argument: [f(x), c ↦ Jᵀ·c].
  *
- *     const [y, pull] = vjp((x, w) => x.matmul(w), x, w);
+ *     const [y, pull] = vjp((x: Tensor, w: Tensor) => x.matmul(w), x, w);
  *     const [xBar, wBar] = pull(yBar);
  */
 export function vjp<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(

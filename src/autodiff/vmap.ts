@@ -14,7 +14,7 @@ export type InAxis = number | null;
  * each, 0 by default; the result carries the new axis at `outAxes`: one for all leaves, or, when f returns a list,
  * one for each of its items.
  *
- *     vmap((x, w) => x.matmul(w).tanh(), [0, null])(xs, w)   // xs [n, ...] → [n, ...]
+ *     vmap((x: Tensor, w: Tensor) => x.matmul(w).tanh(), [0, null])(xs, w)   // xs [n, ...] → [n, ...]
  *
  * @throws ShapeError when mapped arguments differ in their extent, or none is mapped.
  */

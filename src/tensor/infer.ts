@@ -103,6 +103,10 @@ export function infer(op: Op, inputs: readonly Spec[]): Spec {
         shape: op.start.map((start, axis) => Math.ceil((op.limit[axis]! - start) / op.step[axis]!)),
       };
     case "pad":
+      if ([op.low, op.high, op.interior].some((list) => list.length !== a.shape.length))
+        fail(`low, high and interior need one entry for each axis of ${formatShape(a.shape)}`);
+      if ([...op.low, ...op.high, ...op.interior].some((width) => !(width >= 0)))
+        fail(`widths ${formatShape(op.low)}, ${formatShape(op.high)} must not be negative; use slice to cut`);
       return {
         dtype: a.dtype,
         shape: a.shape.map(
@@ -153,6 +157,11 @@ export function infer(op: Op, inputs: readonly Spec[]): Spec {
     }
     case "fold": {
       const channels = a.shape[3]! / (op.window.kernel[0] * op.window.kernel[1]);
+      const positions = [windowPositions(op.height, op.window, 0), windowPositions(op.width, op.window, 1)];
+      if (a.shape.length !== 4 || !Number.isInteger(channels) || !sameShape(a.shape.slice(1, 3), positions))
+        fail(
+          `${formatShape(a.shape)} are not patches of ${op.window.kernel.join("×")} of an image of ${op.height}×${op.width}`,
+        );
       return { dtype: a.dtype, shape: [a.shape[0]!, op.height, op.width, channels] };
     }
     case "gather":

@@ -64,8 +64,14 @@ const here = new URL("..", import.meta.url).pathname;
 
 /** " (at file:line:column)" of the innermost caller outside this package. */
 function userLine(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 100;
   const frames = new Error().stack?.split("\n").slice(1) ?? [];
-  const frame = frames.find((line) => !line.includes(here) && !line.includes("node:internal"));
-  const place = frame?.match(/\(?((?:file:\/\/|\/|\w:\\|https?:)[^()]+:\d+:\d+)\)?$/)?.[1];
-  return place ? ` (at ${place})` : "";
+  Error.stackTraceLimit = limit;
+  for (const frame of frames) {
+    if (frame.includes(here) || frame.includes("node:internal")) continue;
+    const place = frame.match(/\(?((?:file:\/\/|\/|\w:\\|https?:)[^()]+:\d+:\d+)\)?$/)?.[1];
+    if (place) return ` (at ${place})`;
+  }
+  return "";
 }

@@ -217,6 +217,10 @@ export class Tensor implements Spec {
     if (shape.includes(-1)) {
       const known = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
       target = shape.map((n) => (n === -1 ? this.size / known : n));
+      if (shape.indexOf(-1) !== shape.lastIndexOf(-1) || !Number.isInteger(this.size / known))
+        throw new ShapeError(
+          `reshape: ${formatShape(shape)} does not say how to divide ${formatShape(this.shape)}`,
+        );
     }
     return sameShape(target, this.shape) ? this : this.moved({ kind: "reshape", shape: target });
   }
@@ -244,8 +248,8 @@ export class Tensor implements Spec {
   }
   /** Elements start, start + step, … below limit of one axis; negative bounds count from the end. */
   slice(axis: number, start: number, limit = this.shape.at(axis) ?? 0, step = 1): Tensor {
-    const at = axis < 0 ? axis + this.rank : axis;
-    const extent = this.shape[at] ?? 0;
+    const at = normalizeAxes("slice", axis, this.rank)[0]!;
+    const extent = this.shape[at]!;
     const bound = (value: number) => (value < 0 ? value + extent : value);
     if (bound(start) === 0 && bound(limit) === extent && step === 1) return this;
     const replace = (list: Shape, value: number) => list.map((old, index) => (index === at ? value : old));
