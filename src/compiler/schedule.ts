@@ -166,7 +166,7 @@ const expensiveKinds = new Set([
 ]);
 /** Not worth a memory access on their own, but worth one that many points share. */
 const slowWhenStretched = new Set(["div", "sqrt"]);
-const inlineLimit = 4;
+const inlineLimit = 3;
 const expressionLimit = 48;
 
 const isElementwise = (op: Op): boolean =>
