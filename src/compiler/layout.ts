@@ -96,11 +96,6 @@ export function isContiguous({ shape, strides }: Layout): boolean {
   return sizeOf(shape) === 0 || strides.every((s, axis) => shape[axis] === 1 || s === dense[axis]);
 }
 
-export const sameLayout = (a: Layout, b: Layout): boolean =>
-  a.offset === b.offset &&
-  a.shape.length === b.shape.length &&
-  a.shape.every((n, axis) => n === b.shape[axis] && (n === 1 || a.strides[axis] === b.strides[axis]));
-
 /** Merges neighbouring axes that every layout (all of one shape) walks as one, and drops axes of extent 1. */
 export function collapse(
   shape: Shape,

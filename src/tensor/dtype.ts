@@ -1,12 +1,6 @@
 /** Element types. `bool` and `i32` are stored in 4 bytes (0 or 1 for bool). */
 export type DType = "f32" | "f64" | "i32" | "bool";
 
-export type DataOf<D extends DType> = D extends "f32"
-  ? Float32Array
-  : D extends "f64"
-    ? Float64Array
-    : Int32Array;
-
 export type Data = Float32Array | Float64Array | Int32Array;
 
 /** Bytes of one element. */
