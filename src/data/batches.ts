@@ -2,30 +2,46 @@ import type { Dataset } from "./dataset.js";
 import { DataError } from "./error.js";
 import { shuffle } from "./shuffle.js";
 
+/** What a batch is written into: a typed array that holds batchSize examples. */
+export interface Target {
+  [index: number]: number;
+  set(values: ArrayLike<number>, offset: number): void;
+}
+
 /** Batches whose content depends on (seed, step) alone: a resumed run sees what an uninterrupted one would. */
 export interface BatchSampler {
   readonly batchSize: number;
   readonly stepsPerEpoch: number;
-  /** Writes the batch of a step (counted from 0) into the given arrays, which hold batchSize examples. */
-  fill(
-    step: number,
-    inputs: { set(values: ArrayLike<number>, offset: number): void },
-    targets: { set(values: ArrayLike<number>, offset: number): void },
-  ): void;
+  /** Writes the batch of a step (counted from 0). Allocates nothing. */
+  fill(step: number, inputs: Target, targets: Target): void;
+}
+
+export interface Sampling {
+  /** Moves each image by up to this many pixels along both axes, drawn anew each time it is seen; zeros come in. */
+  readonly shift?: number;
 }
 
 /**
  * Shuffles anew each epoch; the examples that do not fill a last batch are left out of that epoch.
  *
- *     const sampler = sampleBatches(train, 64, seed);
+ *     const sampler = sampleBatches(train, 64, seed, { shift: 1 });
  *     sampler.fill(step, x.data, y.data);
  *
- * @throws DataError when the batch is larger than the data set.
+ * @throws DataError when the batch is larger than the data set, or what should be shifted is no image [h, w, c].
  */
-export function sampleBatches(data: Dataset, batchSize: number, seed: number): BatchSampler {
+export function sampleBatches(
+  data: Dataset,
+  batchSize: number,
+  seed: number,
+  { shift = 0 }: Sampling = {},
+): BatchSampler {
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > data.size)
     throw new DataError(
       `${data.name}: a batch of ${batchSize} from ${data.size} examples; use 1 to ${data.size}`,
+    );
+  if (shift !== 0 && (data.inputShape.length !== 3 || !Number.isInteger(shift) || shift < 0))
+    throw new DataError(
+      `${data.name}: a shift of ${shift} needs images [height, width, channels] and a whole number`,
     );
   const stepsPerEpoch = Math.floor(data.size / batchSize);
   const width = data.inputShape.reduce((a, b) => a * b, 1);
@@ -47,16 +63,50 @@ export function sampleBatches(data: Dataset, batchSize: number, seed: number): B
       if (epoch !== shuffledEpoch) {
         for (let i = 0; i < order.length; i++) order[i] = i;
         // A full batch keeps the order of the data.
-        if (batchSize < data.size)
-          shuffle(order, Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
+        if (batchSize < data.size) shuffle(order, hash(seed, epoch, 0));
         shuffledEpoch = epoch;
       }
       const first = (step % stepsPerEpoch) * batchSize;
       for (let k = 0; k < batchSize; k++) {
         const i = order[first + k]!;
-        inputsOut.set(inputs[i]!, k * width);
+        if (shift === 0) inputsOut.set(inputs[i]!, k * width);
+        else {
+          const draw = hash(seed, step, k + 1) >>> 0;
+          const [down, right] = [(draw % (2 * shift + 1)) - shift, ((draw >>> 16) % (2 * shift + 1)) - shift];
+          writeShifted(data.inputShape, inputs[i]!, down, right, inputsOut, k * width);
+        }
         targetsOut.set(targets[i]!, k * depth);
       }
     },
   };
 }
+
+function writeShifted(
+  shape: readonly number[],
+  image: Float32Array,
+  down: number,
+  right: number,
+  out: Target,
+  start: number,
+): void {
+  const [height, width, channels] = shape as [number, number, number];
+  let at = start;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [fromY, fromX] = [y - down, x - right];
+      const inside = fromY >= 0 && fromY < height && fromX >= 0 && fromX < width;
+      const from = (fromY * width + fromX) * channels;
+      for (let c = 0; c < channels; c++) out[at++] = inside ? image[from + c]! : 0;
+    }
+}
+
+/** 32 bits that depend on three numbers in no simple way. */
+function hash(a: number, b: number, c: number): number {
+  let h = Math.imul(a + 1, 0x9e3779b1) ^ Math.imul(b + 1, 0x85ebca6b) ^ Math.imul(c, 0xc2b2ae35);
+  for (const [bits, factor] of mixing) h = Math.imul(h ^ (h >>> bits), factor);
+  return h ^ (h >>> 16);
+}
+const mixing = [
+  [16, 0x21f0aaad],
+  [15, 0x735a2d97],
+] as const;

@@ -1,4 +1,4 @@
-export { type BatchSampler, sampleBatches } from "./batches.js";
+export { type BatchSampler, type Sampling, sampleBatches, type Target } from "./batches.js";
 export { type Dataset, type Split, split, subset, take } from "./dataset.js";
 export { DataError } from "./error.js";
 export { encodeIdx, type IdxArray, parseIdx, readIdx } from "./idx.js";

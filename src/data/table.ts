@@ -132,7 +132,7 @@ function standardize({ train, test }: Split): Split {
       for (let i = k; i < own.length; i += width) mean += own[i]! / count;
       let variance = 0;
       for (let i = k; i < own.length; i += width) variance += (own[i]! - mean) ** 2 / count;
-      const factor = variance > 0 ? 1 / Math.sqrt(variance) : 0;
+      const factor = variance > 1e-12 * mean ** 2 ? 1 / Math.sqrt(variance) : 0;
       for (const list of values)
         for (let i = k; i < list.length; i += width) list[i] = (list[i]! - mean) * factor;
     }
