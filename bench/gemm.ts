@@ -35,7 +35,11 @@ const view = (dtype: "s" | "d", address: number, length: number) =>
   dtype === "s"
     ? new Float32Array(memory.buffer, address, length)
     : new Float64Array(memory.buffer, address, length);
-const matrix = (dtype: "s" | "d", rows: number, columns: number) => allocate(rows * columns * bytesOf(dtype));
+const matrix = (dtype: "s" | "d", rows: number, columns: number) => {
+  const address = used;
+  used += Math.ceil((rows * columns * bytesOf(dtype)) / 64) * 64;
+  return address;
+};
 function randomize(dtype: "s" | "d", address: number, length: number) {
   const values = view(dtype, address, length);
   for (let i = 0; i < length; i++) values[i] = Math.random() - 0.5;

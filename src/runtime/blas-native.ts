@@ -14,7 +14,7 @@ import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
 import { double, single } from "./gemm-portable.js";
-import { defineMirror, defineZeroUpper } from "./lapack-kernels.js";
+import { defineMirror, defineTranspose, defineZeroUpper } from "./lapack-kernels.js";
 
 export interface NativeOptions {
   /** Memory for routines that the library lacks. */
@@ -105,6 +105,20 @@ export function findNativeLibrary(options: { library?: string } = {}): NativeLib
   const found = search();
   return found && { path: found.path, chosen: false };
 }
+
+/**
+ * koffi calls C on a stack of its own, 2 MiB by default; OpenBLAS's parallel LU takes 0.5 MiB a level of its recursion.
+ * The size is fixed once any library is loaded, perhaps by somebody else.
+ */
+const deepStack = (() => {
+  const bytes = 16 * 2 ** 20;
+  try {
+    koffi.config({ sync_stack_size: bytes });
+  } catch {
+    // Too late to change it; what is there may do.
+  }
+  return (koffi.config().sync_stack_size ?? 0) >= bytes;
+})();
 
 const loaded = new Map<string, LibraryHandle>();
 
@@ -232,7 +246,7 @@ function triangleKernels(memory: WebAssembly.Memory, shared: boolean): TriangleK
   const builder = new ModuleBuilder({ shared, maximumPages: 65536 });
   for (const kind of [single, double]) {
     defineZeroUpper(builder, kind);
-    defineMirror(builder, kind);
+    defineMirror(builder, kind, defineTranspose(builder, kind));
   }
   const module = new WebAssembly.Module(builder.toBytes());
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as TriangleKernels;
@@ -356,7 +370,7 @@ function routines(
       ldc,
     );
   };
-  const own: Record<string, ((...values: number[]) => number | undefined) | undefined> = {
+  const own: Record<string, ((...values: number[]) => number | undefined) | false | undefined> = {
     gemm: gemmOf as unknown as Native,
     trsm: ((
       left: number,
@@ -393,7 +407,12 @@ function routines(
         slots[1] = lda;
         potrf(letter.U, slot(0), at(a), slot(1), slot(info));
         zeroUpper(n, a, lda);
-        return slots[info]!;
+        if (slots[info] !== 0) return slots[info]!;
+        // OpenBLAS lets NaN pass for positive.
+        const last = (n - 1) * (lda + 1);
+        const values = view(a, last + 1);
+        for (let i = 0; i <= last; i += lda + 1) if (Number.isNaN(values[i]!)) return i / (lda + 1) + 1;
+        return 0;
       }),
     potri:
       potri &&
@@ -451,6 +470,7 @@ function routines(
       }),
     // Fortran factors Aᵀ = P L U, so A X = B is Uᵀ Lᵀ Pᵀ X = B: in row-major terms a lower and a unit upper solve.
     gesv:
+      deepStack &&
       getrf &&
       ((n: number, nrhs: number, a: number, lda: number, b: number, ldb: number) => {
         if (n <= 0) return 0;
@@ -473,16 +493,17 @@ function routines(
   return Object.fromEntries(
     Object.entries(own).map(([name, implementation]) => {
       const full = `${prefix}${name}`;
-      return [full, implementation ?? (portable()[full as keyof BlasFunctions] as unknown as Native)];
+      return [full, implementation || (portable()[full as keyof BlasFunctions] as unknown as Native)];
     }),
   );
 
+  function view(address: number, count: number) {
+    return size === 4
+      ? new Float32Array(memory.buffer, address >>> 0, count)
+      : new Float64Array(memory.buffer, address >>> 0, count);
+  }
   /** R is the upper triangle of the factored A; below it zeros. */
   function copyUpper(n: number, a: number, lda: number, r: number, ldr: number) {
-    const view = (address: number, count: number) =>
-      size === 4
-        ? new Float32Array(memory.buffer, address >>> 0, count)
-        : new Float64Array(memory.buffer, address >>> 0, count);
     const from = view(a, (n - 1) * lda + n);
     const to = view(r, (n - 1) * ldr + n);
     for (let row = 0; row < n; row++) {
@@ -498,7 +519,7 @@ function workspace() {
   let address = Number(koffi.address(new Uint8Array(buffer)));
   const get = (bytes: number) => {
     if (bytes > buffer.byteLength) {
-      buffer = new ArrayBuffer(Math.ceil(bytes * 1.25));
+      buffer = new ArrayBuffer(8 * Math.ceil(bytes / 6));
       address = Number(koffi.address(new Uint8Array(buffer)));
     }
     return address;

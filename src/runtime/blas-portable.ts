@@ -5,6 +5,16 @@
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { defineGemm, double, packingBytes, single } from "./gemm-portable.js";
+import {
+  defineMirror,
+  defineRotate,
+  defineSolve,
+  defineSwap,
+  defineSymv,
+  defineTranspose,
+  defineZeroUpper,
+} from "./lapack-kernels.js";
+import { createLapack, createWorkspace, type Kernels } from "./lapack-portable.js";
 
 export interface PortableOptions {
   readonly allocate: Allocate;
@@ -43,14 +53,37 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
   const fma = options.fma ?? hasRelaxedSimd();
   const shared = typeof SharedArrayBuffer !== "undefined" && memory.buffer instanceof SharedArrayBuffer;
   const builder = new ModuleBuilder({ shared, maximumPages: 65536 });
-  const workspace = options.allocate(packingBytes);
-  for (const kind of [single, double]) defineGemm(builder, kind, fma, workspace);
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(builder.toBytes()), {
-    env: { memory },
+  const packing = options.allocate(packingBytes);
+  for (const kind of [single, double]) {
+    defineGemm(builder, kind, fma, packing);
+    defineZeroUpper(builder, kind);
+    defineMirror(builder, kind, defineTranspose(builder, kind));
+    defineSolve(builder, kind, fma);
+    defineSwap(builder, kind);
+  }
+  defineSymv(builder, double, fma);
+  defineRotate(builder, double, fma);
+  const module = new WebAssembly.Module(builder.toBytes());
+  const exported = new WebAssembly.Instance(module, { env: { memory } }).exports;
+  const kernelsOf = (prefix: string) =>
+    Object.fromEntries(
+      Object.entries(exported).flatMap(([name, value]) =>
+        name.startsWith(prefix) ? [[name.slice(1), value]] : [],
+      ),
+    ) as unknown as Kernels;
+  const doubles = kernelsOf("d");
+  const workspace = createWorkspace(options.allocate);
+  const functions = (["s", "d"] as const).flatMap((prefix) => {
+    const kernels = kernelsOf(prefix);
+    const lapack = createLapack(prefix, memory, kernels, doubles, workspace);
+    return Object.entries({ ...lapack, gemm: kernels.gemm }).map(([name, value]) => [
+      `${prefix}${name}`,
+      value,
+    ]);
   });
   return {
     kind: "portable",
     description: `portable (WebAssembly SIMD, ${fma ? "fused multiply-add" : "multiply and add"})`,
-    functions: exports as unknown as BlasFunctions,
+    functions: Object.fromEntries(functions) as BlasFunctions,
   };
 }

@@ -2,6 +2,7 @@
  * Both BLAS implementations against definitions in f64 and against ml-matrix.
  */
 import fc from "fast-check";
+import { EVD, inverse, Matrix, QrDecomposition } from "ml-matrix";
 import { describe, expect, test } from "vitest";
 import type { Blas } from "../../src/runtime/blas.js";
 import { createNativeBlas, findNativeLibrary } from "../../src/runtime/blas-native.js";
@@ -192,6 +193,366 @@ describe.each(available)("$name", (at) => {
         for (const k of [1, 4, 7])
           for (const transA of [0, 1] as const)
             checkGemm(dtype, [m, n, k], { transA, transB: 0, alpha: 1, beta: 0, gap: n % 2, seed: m * n });
+  });
+});
+
+type Rows = readonly (readonly number[])[];
+const multiply = (a: Rows, b: Rows): number[][] => {
+  const columns = b[0]?.length ?? 0;
+  return a.map((row) =>
+    Array.from({ length: columns }, (_, j) => row.reduce((sum, value, k) => sum + value * b[k]![j]!, 0)),
+  );
+};
+const identity = (n: number): number[][] =>
+  Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)));
+const largest = (a: Rows) => a.reduce((m, row) => row.reduce((r, x) => Math.max(r, Math.abs(x)), m), 0);
+const distance = (a: Rows, b: Rows) => largest(a.map((row, i) => row.map((value, j) => value - b[i]![j]!)));
+function orthogonal(n: number, next: () => number): number[][] {
+  const q = new QrDecomposition(new Matrix(randomMatrix(n, n, next, (x) => x))).orthogonalMatrix;
+  return q.to2DArray();
+}
+/** A symmetric matrix with these eigenvalues, rounded to the dtype, with junk above the diagonal on request. */
+function withEigenvalues(values: readonly number[], next: () => number, round: (x: number) => number) {
+  const q = orthogonal(values.length, next);
+  const scaled = q.map((row) => row.map((x, j) => x * values[j]!));
+  const full = multiply(scaled, transposed(q, values.length));
+  return full.map((row, i) => row.map((_, j) => round(i >= j ? full[i]![j]! : full[j]![i]!)));
+}
+const upperJunk = (a: Rows) => a.map((row, i) => row.map((x, j) => (j > i ? Number.NaN : x)));
+const precision = { s: 2 ** -24, d: 2 ** -53 };
+
+describe.each(available)("LAPACK: $name", (at) => {
+  const functions = at.blas!.functions;
+  /** A matrix of the memory, without the gaps; the gaps must still be untouched. */
+  const read = (dtype: Dtype, address: number, rows: number, columns: number, ld: number) => {
+    const values = at.view(dtype, address, rows * ld);
+    return Array.from({ length: rows }, (_, i) => {
+      for (let j = columns; j < ld; j++)
+        if (!Number.isNaN(values[i * ld + j]!)) throw new Error(`wrote behind row ${i}, column ${j}`);
+      return Array.from(values.subarray(i * ld, i * ld + columns));
+    });
+  };
+  const sizes = [0, 1, 2, 3, 5, 8, 17, 31, 32, 33, 64, 65, 100, 150];
+
+  test.each(dtypes)("%spotrf, and potri on its result", (dtype) => {
+    const next = random(11);
+    for (const n of sizes)
+      for (const condition of [10, dtype === "s" ? 1e4 : 1e10]) {
+        const eigenvalues = Array.from({ length: n }, (_, i) => condition ** -(i / Math.max(1, n - 1)));
+        const a = withEigenvalues(eigenvalues, next, rounding[dtype]);
+        const ld = n + (n % 3);
+        at.scratch(() => {
+          const address = at.place(dtype, upperJunk(a), ld);
+          expect(functions[`${dtype}potrf`](n, address, ld)).toBe(0);
+          const l = read(dtype, address, n, n, ld);
+          l.forEach((row, i) => {
+            for (let j = i + 1; j < n; j++) if (row[j] !== 0) throw new Error(`L[${i}, ${j}] = ${row[j]}`);
+          });
+          expect(distance(multiply(l, transposed(l, n)), a)).toBeLessThanOrEqual(
+            20 * (n + 1) * precision[dtype],
+          );
+          functions[`${dtype}potri`](n, address, ld);
+          const found = read(dtype, address, n, n, ld);
+          found.forEach((row, i) => {
+            for (let j = 0; j < i; j++) if (row[j] !== found[j]![i]) throw new Error("not symmetric");
+          });
+          const residual = distance(multiply(found, a), identity(n));
+          expect(residual).toBeLessThanOrEqual(20 * (n + 1) * condition * precision[dtype]);
+          if (n > 0 && condition === 10) {
+            const expected = inverse(new Matrix(a)).to2DArray();
+            expect(distance(found, expected)).toBeLessThanOrEqual(
+              (dtype === "s" ? 1e-4 : 1e-12) * largest(expected),
+            );
+          }
+        });
+      }
+  });
+  test.each(dtypes)("%spotrf names the minor that is not positive definite", (dtype) => {
+    for (const [n, bad] of [
+      [1, 1],
+      [5, 3],
+      [70, 1],
+      [70, 40],
+      [130, 130],
+    ] as const) {
+      const a = identity(n);
+      a[bad - 1]![bad - 1] = -1;
+      at.scratch(() => {
+        const address = at.place(dtype, a, n);
+        expect(functions[`${dtype}potrf`](n, address, n)).toBe(bad);
+      });
+    }
+    at.scratch(() => {
+      const address = at.place(dtype, [[Number.NaN]], 1);
+      expect(functions[`${dtype}potrf`](1, address, 1)).toBe(1);
+    });
+  });
+
+  test.each(dtypes)("%strsm on every side", (dtype) => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(0, 1),
+        fc.constantFrom(0, 1),
+        fc.integer({ min: 0, max: 90 }),
+        fc.integer({ min: 0, max: 90 }),
+        fc.constantFrom(1, -0.5),
+        fc.integer({ min: 0, max: 2 }),
+        fc.integer({ min: 1, max: 1e6 }),
+        (left, transA, m, n, alpha, gap, seed) => {
+          const next = random(seed);
+          const order = left ? m : n;
+          const a = Array.from({ length: order }, (_, i) =>
+            Array.from({ length: order }, (_, j) =>
+              rounding[dtype](j > i ? 0 : i === j ? 2 + next() : next() / order),
+            ),
+          );
+          const b = randomMatrix(m, n, next, rounding[dtype]);
+          at.scratch(() => {
+            const addressA = at.place(dtype, upperJunk(a), order + gap);
+            const addressB = at.place(dtype, b, n + gap);
+            functions[`${dtype}trsm`](left, transA, m, n, alpha, addressA, order + gap, addressB, n + gap);
+            const found = read(dtype, addressB, m, n, n + gap);
+            const op = transA ? transposed(a, order) : a;
+            const back = left ? multiply(op, found) : multiply(found, op);
+            const expected = b.map((row) => row.map((value) => alpha * value));
+            if (!(distance(back, expected) <= 40 * precision[dtype] * (1 + order)))
+              throw new Error(`off by ${distance(back, expected)}`);
+          });
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  function checkEigen(dtype: Dtype, a: Rows, gap = 0) {
+    const n = a.length;
+    at.scratch(() => {
+      const address = at.place(dtype, upperJunk(a), n + gap);
+      const w = at.place(dtype, [Array.from({ length: n }, () => 0)], n);
+      expect(functions[`${dtype}syevd`](n, address, n + gap, w)).toBe(0);
+      const vectors = read(dtype, address, n, n, n + gap);
+      const values = Array.from(at.view(dtype, w, n));
+      for (let i = 1; i < n; i++) if (values[i]! < values[i - 1]!) throw new Error("not ascending");
+      const scale =
+        a.reduce(
+          (m, row) =>
+            Math.max(
+              m,
+              row.reduce((sum, x) => sum + Math.abs(x), 0),
+            ),
+          0,
+        ) || 1;
+      const tight = dtype === "d" ? 1e-14 : 2e-6;
+      expect(distance(multiply(vectors, transposed(vectors, n)), identity(n))).toBeLessThanOrEqual(
+        tight * Math.max(1, n / 30),
+      );
+      const scaled = vectors.map((row, i) => row.map((x) => x * values[i]!));
+      const residual = distance(multiply(vectors, a), scaled);
+      expect(residual).toBeLessThanOrEqual((dtype === "d" ? 1e-13 : 1e-5) * scale * Math.max(1, n / 30));
+      if (n > 0 && n < 70 && largest(a) > 1e-100 && largest(a) < 1e100) {
+        const expected = [...new EVD(new Matrix(a.map((row) => [...row]))).realEigenvalues].sort(
+          (p, q) => p - q,
+        );
+        values.forEach((value, i) => {
+          expect(Math.abs(value - expected[i]!)).toBeLessThanOrEqual(
+            (dtype === "d" ? 1e-12 : 1e-5) * scale * n,
+          );
+        });
+      }
+    });
+  }
+  test.each(dtypes)("%ssyevd of random matrices", (dtype) => {
+    const next = random(7);
+    for (const n of sizes) {
+      const half = randomMatrix(n, n, next, rounding[dtype]);
+      checkEigen(
+        dtype,
+        half.map((row, i) => row.map((_, j) => half[Math.max(i, j)]![Math.min(i, j)]!)),
+        n % 4,
+      );
+    }
+  });
+  test.each(dtypes)("%ssyevd of difficult matrices", (dtype) => {
+    const next = random(9);
+    const n = 90;
+    const symmetric = (f: (i: number, j: number) => number) =>
+      Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => rounding[dtype](f(i, j))));
+    checkEigen(
+      dtype,
+      symmetric(() => 0),
+    );
+    checkEigen(dtype, identity(n));
+    checkEigen(
+      dtype,
+      symmetric(() => 1),
+    );
+    checkEigen(
+      dtype,
+      symmetric((i, j) => (i === j ? n - i : 0)),
+    );
+    checkEigen(
+      dtype,
+      symmetric((i, j) => (Math.abs(i - j) === 1 ? -1 : i === j ? 2 : 0)),
+    );
+    checkEigen(
+      dtype,
+      symmetric((i, j) => 1 / (i + j + 1)),
+    );
+    // Wilkinson's W⁺, with pairs of nearly equal eigenvalues.
+    checkEigen(
+      dtype,
+      symmetric((i, j) => (i === j ? Math.abs(i - 45) : Math.abs(i - j) === 1 ? 1 : 0)),
+    );
+    // Clusters, rank deficiency, huge condition numbers.
+    const spectra: ((i: number) => number)[] = [
+      (i) => (i < 45 ? 1 : 2),
+      (i) => (i < 80 ? 0 : i),
+      (i) => 10 ** (-i / 5),
+      (i) => 1 + 1e-13 * i,
+      (i) => (i % 2 ? 1 : -1) * 1.3 ** -i,
+    ];
+    for (const spectrum of spectra)
+      checkEigen(
+        dtype,
+        withEigenvalues(
+          Array.from({ length: n }, (_, i) => spectrum(i)),
+          next,
+          rounding[dtype],
+        ),
+      );
+    for (const scale of dtype === "d" ? [1e-200, 1e200] : [1e-20, 1e20])
+      checkEigen(
+        dtype,
+        withEigenvalues(
+          Array.from({ length: n }, (_, i) => scale * (i + 1)),
+          next,
+          rounding[dtype],
+        ),
+      );
+  });
+
+  test.each(dtypes)("%sgeqrf of tall and square matrices", (dtype) => {
+    const next = random(3);
+    for (const [m, n] of [
+      [0, 0],
+      [4, 0],
+      [1, 1],
+      [5, 1],
+      [5, 5],
+      [9, 8],
+      [20, 9],
+      [64, 40],
+      [100, 33],
+      [130, 130],
+    ] as const)
+      for (const kind of ["random", "deficient"]) {
+        const a = randomMatrix(m, n, next, rounding[dtype]);
+        // Two equal columns, and one of zeros.
+        if (kind === "deficient" && n >= 5)
+          for (const row of a) {
+            row[3] = row[1]!;
+            row[2] = 0;
+          }
+        at.scratch(() => {
+          const [lda, ldr] = [n + 2, n + 1];
+          const address = at.place(dtype, a, lda);
+          const addressR = at.place(
+            dtype,
+            Array.from({ length: n }, () => Array.from({ length: n }, () => 7)),
+            ldr,
+          );
+          expect(functions[`${dtype}geqrf`](m, n, address, lda, addressR, ldr)).toBe(0);
+          const q = read(dtype, address, m, n, lda);
+          const r = read(dtype, addressR, n, n, ldr);
+          r.forEach((row, i) => {
+            for (let j = 0; j < i; j++) if (row[j] !== 0) throw new Error(`R[${i}, ${j}] = ${row[j]}`);
+          });
+          const bound = 20 * precision[dtype] * Math.max(4, n);
+          expect(distance(multiply(transposed(q, n), q), identity(n))).toBeLessThanOrEqual(bound);
+          expect(distance(multiply(q, r), a)).toBeLessThanOrEqual(bound * Math.sqrt(m + 1));
+          // LAPACK's sign: the reflected first column points against its first element.
+          if (m > 1 && n > 0) expect(Math.sign(r[0]![0]!)).toBe(-Math.sign(a[0]![0]!));
+        });
+      }
+  });
+
+  test.each(dtypes)("%sgesv, well and badly conditioned", (dtype) => {
+    const next = random(13);
+    for (const n of sizes)
+      for (const nrhs of [0, 1, 7, 40]) {
+        const a = randomMatrix(n, n, next, rounding[dtype]);
+        if (n > 4)
+          for (let j = 0; j < n; j++)
+            a[2]![j] = rounding[dtype](a[1]![j]! + (dtype === "s" ? 1e-3 : 1e-8) * next());
+        const b = randomMatrix(n, nrhs, next, rounding[dtype]);
+        at.scratch(() => {
+          const [lda, ldb] = [n + 1, nrhs + 1];
+          const address = at.place(dtype, a, lda);
+          const right = at.place(dtype, b, ldb);
+          expect(functions[`${dtype}gesv`](n, nrhs, address, lda, right, ldb)).toBe(0);
+          const found = read(dtype, right, n, nrhs, ldb);
+          const scale = largest(a) * largest(found) * Math.max(1, n);
+          expect(distance(multiply(a, found), b)).toBeLessThanOrEqual(20 * precision[dtype] * (scale + 1));
+        });
+      }
+  });
+  test.each(dtypes)("%sgesv reports a singular matrix", (dtype) => {
+    const n = 40;
+    const a = identity(n);
+    a[20]![20] = 0;
+    at.scratch(() => {
+      const address = at.place(dtype, a, n);
+      const right = at.place(dtype, identity(n), n);
+      expect(functions[`${dtype}gesv`](n, n, address, n, right, n)).toBe(21);
+    });
+  });
+});
+
+describe.skipIf(!native.blas)("native and portable agree", () => {
+  const [one, two] = [native, implementations[1]!];
+  test("in f32, to 1e-5", () => {
+    const next = random(21);
+    const n = 96;
+    const g = randomMatrix(n, n, next, Math.fround);
+    const run = (at: Bench) =>
+      at.scratch(() => {
+        const functions = at.blas!.functions;
+        const results: Record<string, number[]> = {};
+        const take = (name: string, address: number, length: number) => {
+          results[name] = Array.from(at.view("s", address, length));
+        };
+        const [a, b, c] = [at.place("s", g, n), at.place("s", g, n), at.place("s", g, n)];
+        functions.sgemm(0, 1, n, n, n, 1 / n, a, n, b, n, 0, c, n);
+        const spd = at.view("s", c, n * n);
+        for (let i = 0; i < n; i++) spd[i * n + i] = spd[i * n + i]! + 1;
+        take("gemm", c, n * n);
+        const start = spd.slice();
+        functions.spotrf(n, c, n);
+        take("potrf", c, n * n);
+        functions.strsm(1, 0, n, n, 1, c, n, b, n);
+        take("trsm", b, n * n);
+        functions.spotri(n, c, n);
+        take("potri", c, n * n);
+        spd.set(start);
+        functions.ssyevd(n, c, n, a);
+        take("eigenvalues", a, n);
+        spd.set(start);
+        functions.sgeqrf(n, n, c, n, a, n);
+        take("Q", c, n * n);
+        take("R", a, n * n);
+        spd.set(start);
+        functions.sgesv(n, n, c, n, b, n);
+        take("gesv", b, n * n);
+        return results;
+      });
+    const [first, second] = [run(one!), run(two)];
+    for (const [name, values] of Object.entries(first)) {
+      const scale = values.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
+      values.forEach((value, i) => {
+        if (!(Math.abs(value - second[name]![i]!) <= 1e-5 * scale))
+          throw new Error(`${name}[${i}]: native ${value}, portable ${second[name]![i]}`);
+      });
+    }
   });
 });
 
