@@ -113,7 +113,7 @@ describe("CSV", () => {
     const column = Array.from({ length: 80 }, (_, i) => train.inputs[2 * i]!);
     expect(column.reduce((a, b) => a + b, 0) / 80).toBeCloseTo(0, 5);
     expect(column.reduce((a, b) => a + b * b, 0) / 80).toBeCloseTo(1, 5);
-    expect(train.inputs[1]).toBe(0);
+    expect(train.inputs[1]).toBeCloseTo(0);
   });
   it("names the row, the column and the remedy", () => {
     const path = file("bad.csv", "a,b\n1,2\n1,x\n");
