@@ -10,4 +10,4 @@ export {
   valueAndGrad,
   vjp,
 } from "./transforms.js";
-export { type InAxis, vmap } from "./vmap.js";
+export { batch, type InAxis, vmap } from "./vmap.js";
