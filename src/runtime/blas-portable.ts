@@ -13,8 +13,9 @@ import {
   defineSymv,
   defineTranspose,
   defineZeroUpper,
+  type Kernels,
 } from "./lapack-kernels.js";
-import { createLapack, createWorkspace, type Kernels } from "./lapack-portable.js";
+import { createLapack, createWorkspace } from "./lapack-portable.js";
 
 export interface PortableOptions {
   readonly allocate: Allocate;
@@ -62,7 +63,7 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
     defineSwap(builder, kind);
   }
   defineSymv(builder, double, fma);
-  defineRotate(builder, double, fma);
+  defineRotate(builder, fma);
   const module = new WebAssembly.Module(builder.toBytes());
   const exported = new WebAssembly.Instance(module, { env: { memory } }).exports;
   const kernelsOf = (prefix: string) =>

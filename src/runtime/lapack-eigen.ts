@@ -8,8 +8,8 @@
  * Dongarra, Hammarling, Sorensen, "Block reduction of matrices to condensed forms", J. Comput. Appl. Math. 27, 1989.
  * Dubrulle, Martin, Wilkinson, "The implicit QL algorithm", Numer. Math. 12, 1968.
  */
-import type { Block, Elements, Kernels } from "./lapack-portable.js";
-import { reflector } from "./lapack-portable.js";
+import { type Kernels, rotationStrip } from "./lapack-kernels.js";
+import { type Block, type Elements, reflector } from "./lapack-reflect.js";
 
 /** Reflections a panel of the reduction, and a block of the back-transformation. */
 const panel = 32;
@@ -35,7 +35,7 @@ export function diagonalize(
 ): number {
   // An odd number of cache lines a row keeps a strip of columns from falling into few cache sets.
   const ld = 8 * (Math.ceil(n / 8) | 1);
-  const capacity = Math.max(2 * n, 24576);
+  const capacity = Math.max(2 * n, 65536);
   const doubles = (purpose: string, count: number) => workspace(purpose, 8 * count) / 8;
   const a = doubles("eigen matrix", n * ld);
   const v = doubles("eigen reflectors", n * ld);
@@ -66,20 +66,32 @@ export function diagonalize(
   const tau = new Float64Array(n);
   tridiagonalize(x, kernels, n, { a, v, p, q, ld, products }, diagonal, side, tau);
   accumulateReflectors(x, kernels, n, { a, v, ld, products }, tau);
+  // The columns of Qᵀ in strips, which is how rotations are applied fastest; the reflectors' room is free by now.
+  const strips = Math.ceil(n / rotationStrip);
+  for (let strip = 0; strip < strips; strip++)
+    for (let i = 0; i < n; i++) {
+      const from = a + i * ld + strip * rotationStrip;
+      const to = v + (strip * n + i) * rotationStrip;
+      for (let j = 0; j < rotationStrip; j++) x[to + j] = x[from + j]!;
+    }
   const failed = implicitQl(n, diagonal, side, {
     cosines: x,
     at: rotations,
     sweeps: new Int32Array(memory.buffer, sweeps, 2 * capacity),
     capacity,
-    apply: (count) => kernels.rotate(n, a * 8, ld * 8, sweeps, count, rotations * 8),
+    apply: (count) => kernels.rotate(strips, v * 8, n, sweeps, count, rotations * 8),
   });
   if (failed) return failed;
 
   const order = Array.from({ length: n }, (_, i) => i).sort((i, j) => diagonal[i]! - diagonal[j]!);
   order.forEach((from, to) => {
     source[place.values + to] = diagonal[from]! / scale;
-    const [target, row] = [at + to * lda, a + from * ld];
-    for (let j = 0; j < n; j++) source[target + j] = x[row + j]!;
+    const target = at + to * lda;
+    for (let strip = 0; strip < n; strip += rotationStrip) {
+      const row = v + strip * n + from * rotationStrip;
+      const width = Math.min(rotationStrip, n - strip);
+      for (let j = 0; j < width; j++) source[target + strip + j] = x[row + j]!;
+    }
   });
   return 0;
 }
@@ -179,7 +191,7 @@ function accumulateReflectors(
   tau: Float64Array,
 ) {
   for (let i = 0; i < n; i++) {
-    x.fill(0, a + i * ld, a + i * ld + n);
+    x.fill(0, a + i * ld, a + (i + 1) * ld);
     x[a + i * (ld + 1)] = 1;
   }
   const b = blockWidth;

@@ -2,7 +2,36 @@
  * Small WebAssembly kernels under the factorizations: what is neither a matrix product nor worth being scalar.
  */
 import type { Code, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
-import { accumulate, advance, advanceBy, define, type Kind, shuffleOf } from "./gemm-portable.js";
+import type { BlasFunctions } from "./blas.js";
+import { accumulate, advance, advanceBy, define, double, type Kind, shuffleOf } from "./gemm-portable.js";
+
+/** The WebAssembly functions of one dtype; strides are in bytes. `symv` and `rotate` are there in f64 only. */
+export interface Kernels {
+  gemm: BlasFunctions["sgemm"];
+  solve(
+    n: number,
+    t: number,
+    rowStride: number,
+    columnStride: number,
+    b: number,
+    bStride: number,
+    width: number,
+    unit: number,
+  ): void;
+  transpose(
+    rows: number,
+    columns: number,
+    from: number,
+    fromStride: number,
+    to: number,
+    toStride: number,
+  ): void;
+  zeroupper(n: number, a: number, lda: number): void;
+  mirror(n: number, a: number, lda: number): void;
+  swap(count: number, a: number, b: number): void;
+  symv(n: number, a: number, stride: number, x: number, y: number): void;
+  rotate(columns: number, z: number, stride: number, sweeps: number, count: number, rotations: number): void;
+}
 
 /** `<prefix>zeroupper(n, a, lda)`: the strict upper triangle of A becomes 0. */
 export function defineZeroUpper(builder: ModuleBuilder, kind: Kind): FunctionRef {
@@ -499,128 +528,103 @@ export function defineSymv(builder: ModuleBuilder, kind: Kind, fma: boolean): Fu
   );
 }
 
+/** Columns of Z that `rotate` keeps side by side. */
+export const rotationStrip = 8;
+
 /**
- * `<prefix>rotate(columns, z, stride, sweeps, count, rotations)`: applies `count` sweeps of plane rotations to the rows
- * of Z. A sweep is two i32 (first, last): rotations of the rows (i, i+1) for i = first, first−1, …, last, each two
- * elements (c, s) that follow one another at `rotations`: row i+1 ← s·row i + c·row i+1, row i ← c·row i − s·row i+1.
- * All sweeps go over one strip of columns before the next strip, so that Z passes through the cache once.
+ * `drotate(strips, z, rows, sweeps, count, rotations)`: applies `count` sweeps of plane rotations to the rows of Z, which
+ * lies in strips of 8 columns, each strip row after row. A sweep is two i32 (first, last): rotations of the rows
+ * (i, i+1) for i = first, first−1, …, last, each two elements (c, s) that follow one another at `rotations`:
+ * row i+1 ← s·row i + c·row i+1, row i ← c·row i − s·row i+1. All sweeps go over one strip before the next one.
  */
-export function defineRotate(builder: ModuleBuilder, kind: Kind, fma: boolean): FunctionRef {
-  const { size, lanes, scalar, shape } = kind;
-  const strip = (vectors: number) =>
-    builder.define(
-      Array.from({ length: 5 }, () => "i32"),
-      [],
-      (code, z, stride, sweeps, count, rotations) => {
-        const type = vectors === 0 ? scalar : "v128";
-        const parts = Math.max(1, vectors);
-        const carried = Array.from({ length: parts }, () => code.local(type));
-        const [cosine, sine, upper, mixed] = Array.from({ length: 4 }, () => code.local(type));
-        const [sweep, i, row, last] = Array.from({ length: 4 }, () => code.local("i32"));
-        const load = vectors === 0 ? (`${scalar}.load` as const) : "v128.load";
-        const store = vectors === 0 ? (`${scalar}.store` as const) : "v128.store";
-        const arithmetic = vectors === 0 ? scalar : shape;
-        code.for(sweep!, { constant: 0 }, count!, 1, () => {
-          code.get(sweeps!);
-          code.memory("i32.load");
-          code.set(i!);
-          code.get(sweeps!);
-          code.memory("i32.load", 4);
-          code.set(last!);
-          advance(code, sweeps!, 8);
-          code.get(z!);
-          code.get(i!);
-          code.get(stride!);
-          code.emit("i32.mul", "i32.add");
-          code.set(row!);
-          carried.forEach((value, index) => {
-            code.get(row!);
-            code.get(stride!);
-            code.emit("i32.add");
-            code.memory(load, 16 * index);
-            code.set(value);
-          });
-          code.loop((again) => {
-            [cosine!, sine!].forEach((factor, index) => {
-              code.get(rotations!);
-              code.memory(vectors === 0 ? load : kind.splatLoad, index * size);
-              code.set(factor);
-            });
-            carried.forEach((lower, index) => {
-              code.get(row!);
-              code.memory(load, 16 * index);
-              code.set(upper!);
-              code.get(lower);
-              code.get(cosine!);
-              code.emit(`${arithmetic}.mul`);
-              code.set(mixed!);
-              if (vectors === 0) {
-                code.get(mixed!);
-                code.get(sine!);
-                code.get(upper!);
-                code.emit(`${scalar}.mul`, `${scalar}.add`);
-                code.set(mixed!);
-              } else accumulate(code, kind, fma, mixed!, sine!, upper!);
-              code.get(row!);
-              code.get(stride!);
-              code.emit("i32.add");
-              code.get(mixed!);
-              code.memory(store, 16 * index);
-              code.get(upper!);
-              code.get(cosine!);
-              code.emit(`${arithmetic}.mul`);
-              code.set(mixed!);
-              if (vectors === 0) {
-                code.get(mixed!);
-                code.get(sine!);
-                code.get(lower);
-                code.emit(`${scalar}.mul`, `${scalar}.sub`);
-                code.set(mixed!);
-              } else subtract(code, kind, fma, mixed!, sine!, lower);
-              code.get(mixed!);
-              code.set(lower);
-            });
-            advance(code, rotations!, 2 * size);
-            code.get(row!);
-            code.get(stride!);
-            code.emit("i32.sub");
-            code.set(row!);
-            code.get(i!);
-            code.i32(1);
-            code.emit("i32.sub");
-            code.tee(i!);
-            code.get(last!);
-            code.emit("i32.ge_s");
-            code.branchIf(again);
-          });
-          carried.forEach((value, index) => {
-            code.get(row!);
-            code.get(stride!);
-            code.emit("i32.add");
-            code.get(value);
-            code.memory(store, 16 * index);
-          });
-        });
-      },
-    );
-  const strips = [4, 1, 0].map((vectors) => ({
-    columns: vectors === 0 ? 1 : vectors * lanes,
-    rotate: strip(vectors),
-  }));
-  return builder.define(
-    Array.from({ length: 6 }, () => "i32"),
+export function defineRotate(builder: ModuleBuilder, fma: boolean): FunctionRef {
+  const kind = double;
+  const vectors = rotationStrip / kind.lanes;
+  const stride = rotationStrip * kind.size;
+  const strip = builder.define(
+    Array.from({ length: 4 }, () => "i32"),
     [],
-    (code, columns, z, stride, sweeps, count, rotations) => {
-      const done = code.local("i32");
-      strips.forEach((part, index) => {
-        const end = multipleOf(code, columns!, part.columns);
-        code.for(done, index === 0 ? { constant: 0 } : "current", end, part.columns, () => {
-          for (const argument of [z!, stride!, sweeps!, count!, rotations!]) code.get(argument);
-          code.call(part.rotate);
-          advance(code, z!, part.columns * size);
+    (code, z, sweeps, count, rotations) => {
+      const carried = Array.from({ length: vectors }, () => code.local("v128"));
+      const [cosine, sine, upper, mixed] = Array.from({ length: 4 }, () => code.local("v128"));
+      const [sweep, left, row] = Array.from({ length: 3 }, () => code.local("i32"));
+      code.for(sweep!, { constant: 0 }, count!, 1, () => {
+        code.get(z!);
+        code.get(sweeps!);
+        code.memory("i32.load");
+        code.i32(stride);
+        code.emit("i32.mul", "i32.add");
+        code.set(row!);
+        // left = first − last + 1
+        code.get(sweeps!);
+        code.memory("i32.load");
+        code.get(sweeps!);
+        code.memory("i32.load", 4);
+        code.emit("i32.sub");
+        code.i32(1);
+        code.emit("i32.add");
+        code.set(left!);
+        advance(code, sweeps!, 8);
+        carried.forEach((value, index) => {
+          code.get(row!);
+          code.memory("v128.load", stride + 16 * index);
+          code.set(value);
+        });
+        code.loop((again) => {
+          [cosine!, sine!].forEach((factor, index) => {
+            code.get(rotations!);
+            code.memory(kind.splatLoad, index * kind.size);
+            code.set(factor);
+          });
+          carried.forEach((lower, index) => {
+            const scaled = (value: Local) => {
+              code.get(value);
+              code.get(cosine!);
+              code.emit("f64x2.mul");
+              code.set(mixed!);
+            };
+            code.get(row!);
+            code.memory("v128.load", 16 * index);
+            code.set(upper!);
+            scaled(lower);
+            accumulate(code, kind, fma, mixed!, sine!, upper!);
+            code.get(row!);
+            code.get(mixed!);
+            code.memory("v128.store", stride + 16 * index);
+            scaled(upper!);
+            subtract(code, kind, fma, mixed!, sine!, lower);
+            code.get(mixed!);
+            code.set(lower);
+          });
+          advance(code, rotations!, 2 * kind.size);
+          advance(code, row!, -stride);
+          advance(code, left!, -1);
+          code.get(left!);
+          code.branchIf(again);
+        });
+        carried.forEach((value, index) => {
+          code.get(row!);
+          code.get(value);
+          code.memory("v128.store", stride + 16 * index);
         });
       });
     },
-    `${kind.prefix}rotate`,
+  );
+  return builder.define(
+    Array.from({ length: 6 }, () => "i32"),
+    [],
+    (code, strips, z, rows, sweeps, count, rotations) => {
+      const done = code.local("i32");
+      code.for(done, { constant: 0 }, strips!, 1, () => {
+        for (const argument of [z!, sweeps!, count!, rotations!]) code.get(argument);
+        code.call(strip);
+        code.get(z!);
+        code.get(rows!);
+        code.i32(stride);
+        code.emit("i32.mul", "i32.add");
+        code.set(z!);
+      });
+    },
+    "drotate",
   );
 }

@@ -8,43 +8,11 @@
  * Gustavson, "Recursion leads to automatic variable blocking for dense linear algebra", IBM J. R&D 41(6), 1997.
  * Elmroth, Gustavson, "Applying recursion to serial and parallel QR factorization", IBM J. R&D 44(4), 2000.
  */
-import type { Allocate, BlasFunctions } from "./blas.js";
+import type { Allocate } from "./blas.js";
 import { diagonalize } from "./lapack-eigen.js";
+import type { Kernels } from "./lapack-kernels.js";
+import { type Block, type Elements, reflectPanel } from "./lapack-reflect.js";
 
-/** The WebAssembly functions of one dtype; see gemm-portable.ts and lapack-kernels.ts. Strides are in bytes. */
-export interface Kernels {
-  gemm: BlasFunctions["sgemm"];
-  solve(
-    n: number,
-    t: number,
-    rowStride: number,
-    columnStride: number,
-    b: number,
-    bStride: number,
-    width: number,
-    unit: number,
-  ): void;
-  transpose(
-    rows: number,
-    columns: number,
-    from: number,
-    fromStride: number,
-    to: number,
-    toStride: number,
-  ): void;
-  zeroupper(n: number, a: number, lda: number): void;
-  mirror(n: number, a: number, lda: number): void;
-  swap(count: number, a: number, b: number): void;
-  symv(n: number, a: number, stride: number, x: number, y: number): void;
-  rotate(columns: number, z: number, stride: number, sweeps: number, count: number, rotations: number): void;
-}
-
-export type Elements = Float32Array<ArrayBufferLike> | Float64Array<ArrayBufferLike>;
-/** Row-major elements: the index of the first one, and the distance of rows. */
-export interface Block {
-  readonly at: number;
-  readonly ld: number;
-}
 const sub = ({ at, ld }: Block, row: number, column: number): Block => ({ at: at + row * ld + column, ld });
 
 /** Leaves of the recursions: rows of a triangular block, columns of a panel. */
@@ -456,8 +424,20 @@ export function createLapack(
       product(0, 0, left, right, right, 1, w2, sub(t, middle, middle), sub(t, from, middle), 0);
     };
     reflect(0, n);
-    product(0, 1, n, n, n, 1, t, y, w1, 0);
-    product(0, 0, m, n, n, -1, y, w1, matrix, 0);
+    // M = T Y1ᵀ, both upper triangular, and A ← −Y M, where the top of Y is lower triangular.
+    for (let i = 0; i < n; i += chunk) {
+      const rows = Math.min(chunk, n - i);
+      product(0, 1, rows, n - i, n - i, 1, sub(t, i, i), sub(y, i, i), sub(w1, i, i), 0);
+    }
+    for (let j = 0; j < n; j += chunk) {
+      const width = Math.min(chunk, n - j);
+      for (let i = 0; i < n; i += chunk) {
+        const rows = Math.min(chunk, n - i);
+        const depth = Math.min(i + rows, j + width);
+        product(0, 0, rows, width, depth, -1, sub(y, i, 0), sub(w1, 0, j), sub(matrix, i, j), 0);
+      }
+      product(0, 0, m - n, width, j + width, -1, sub(y, n, 0), sub(w1, 0, j), sub(matrix, n, j), 0);
+    }
     for (let i = 0; i < n; i++) {
       const index = matrix.at + i * matrix.ld + i;
       x[index] = x[index]! + 1;
@@ -478,96 +458,4 @@ export function createLapack(
   };
 
   return { potrf, potri, trsm, gesv, geqrf, syevd };
-}
-
-/**
- * Householder QR of `width` columns from row and column `from` on, as LAPACK's geqr2 does it: writes the reflectors to
- * Y, their triangular factor to the diagonal block of T, and these columns of R.
- */
-function reflectPanel(
-  x: Elements,
-  m: number,
-  from: number,
-  width: number,
-  a: Block,
-  y: Block,
-  t: Block,
-  r: Block,
-  columns: Float64Array,
-) {
-  const rows = m - from;
-  for (let i = 0; i < rows; i++) {
-    const at = a.at + (from + i) * a.ld + from;
-    for (let c = 0; c < width; c++) columns[c * rows + i] = x[at + c]!;
-  }
-  const tau = new Float64Array(width);
-  for (let c = 0; c < width; c++) {
-    const column = columns.subarray(c * rows, (c + 1) * rows);
-    tau[c] = reflector(column, c);
-    const head = column[c]!;
-    column[c] = 1;
-    for (let next = c + 1; next < width; next++) {
-      const target = columns.subarray(next * rows, (next + 1) * rows);
-      let dot = 0;
-      for (let i = c; i < rows; i++) dot += column[i]! * target[i]!;
-      dot *= tau[c]!;
-      for (let i = c; i < rows; i++) target[i] = target[i]! - dot * column[i]!;
-    }
-    // R above the panel's rows is final in A by now.
-    for (let i = 0; i < from; i++) x[r.at + i * r.ld + from + c] = x[a.at + i * a.ld + from + c]!;
-    for (let i = 0; i < c; i++) x[r.at + (from + i) * r.ld + from + c] = column[i]!;
-    x[r.at + (from + c) * r.ld + from + c] = head;
-    for (let i = 0; i < from + c; i++) x[r.at + (from + c) * r.ld + i] = 0;
-    for (let i = 0; i < c; i++) column[i] = 0;
-  }
-  for (let i = 0; i < rows; i++) {
-    const at = y.at + (from + i) * y.ld + from;
-    for (let c = 0; c < width; c++) x[at + c] = columns[c * rows + i]!;
-  }
-  // T[0..c, c] = −τ T (Yᵀ v), T[c, c] = τ
-  const factor = new Float64Array(width * width);
-  for (let c = 0; c < width; c++) {
-    const dots = new Float64Array(c);
-    for (let p = 0; p < c; p++) {
-      let dot = 0;
-      for (let i = c; i < rows; i++) dot += columns[p * rows + i]! * columns[c * rows + i]!;
-      dots[p] = dot;
-    }
-    for (let p = 0; p < c; p++) {
-      let sum = 0;
-      for (let q = p; q < c; q++) sum += factor[p * width + q]! * dots[q]!;
-      factor[p * width + c] = -tau[c]! * sum;
-    }
-    factor[c * width + c] = tau[c]!;
-    for (let p = 0; p <= c; p++) x[t.at + (from + p) * t.ld + from + c] = factor[p * width + c]!;
-  }
-}
-
-/**
- * LAPACK's larfg: H = I − τ v vᵀ with v[start] = 1 maps `vector` from `start` on to (β, 0, …); β replaces
- * vector[start], v what follows. τ = 0 when there is nothing to annihilate.
- */
-export function reflector(vector: Float64Array, start: number): number {
-  const end = vector.length;
-  const first = vector[start]!;
-  let largest = 0;
-  let squares = 0;
-  for (let i = start + 1; i < end; i++) {
-    const value = vector[i]!;
-    squares += value * value;
-    largest = Math.max(largest, Math.abs(value));
-  }
-  if (largest === 0) return 0;
-  let norm = Math.sqrt(squares + first * first);
-  if (!(norm > 1e-140 && norm < 1e140)) {
-    const scale = Math.max(largest, Math.abs(first));
-    let sum = 0;
-    for (let i = start; i < end; i++) sum += (vector[i]! / scale) ** 2;
-    norm = scale * Math.sqrt(sum);
-  }
-  const beta = first > 0 ? -norm : norm;
-  const divisor = first - beta;
-  for (let i = start + 1; i < end; i++) vector[i] = vector[i]! / divisor;
-  vector[start] = beta;
-  return (beta - first) / beta;
 }

@@ -444,6 +444,7 @@ describe.each(available)("LAPACK: $name", (at) => {
       [64, 40],
       [100, 33],
       [130, 130],
+      [270, 259],
     ] as const)
       for (const kind of ["random", "deficient"]) {
         const a = randomMatrix(m, n, next, rounding[dtype]);
