@@ -13,7 +13,7 @@ import koffi, { type LibraryHandle } from "koffi";
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
-import { double, single } from "./gemm-portable.js";
+import { double, single } from "./gemm-code.js";
 import { defineMirror, defineTranspose, defineZeroUpper } from "./lapack-kernels.js";
 
 export interface NativeOptions {

@@ -4,7 +4,8 @@
  */
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
-import { defineGemm, double, packingBytes, single } from "./gemm-portable.js";
+import { double, single } from "./gemm-code.js";
+import { defineGemm, packingBytes } from "./gemm-portable.js";
 import {
   defineMirror,
   defineRotate,

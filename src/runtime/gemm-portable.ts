@@ -15,38 +15,8 @@
  */
 import type { Code, FunctionRef, Local, ModuleBuilder, ValueType } from "./assembler.js";
 import { gemmSignature } from "./blas.js";
-import type { Opcode } from "./opcodes.js";
-
-/** Everything in the generated code that depends on the dtype. */
-export interface Kind {
-  readonly prefix: "s" | "d";
-  readonly scalar: "f32" | "f64";
-  readonly shape: "f32x4" | "f64x2";
-  /** Bytes of an element, and its binary logarithm. */
-  readonly size: number;
-  readonly shift: number;
-  /** Elements of a vector. */
-  readonly lanes: number;
-  readonly splatLoad: Opcode;
-}
-export const single: Kind = {
-  prefix: "s",
-  scalar: "f32",
-  shape: "f32x4",
-  size: 4,
-  shift: 2,
-  lanes: 4,
-  splatLoad: "v128.load32_splat",
-};
-export const double: Kind = {
-  prefix: "d",
-  scalar: "f64",
-  shape: "f64x2",
-  size: 8,
-  shift: 3,
-  lanes: 2,
-  splatLoad: "v128.load64_splat",
-};
+import { accumulate, advance, advanceBy, constant, define, type Kind, shuffleOf } from "./gemm-code.js";
+import { defineRowTimesMatrix, defineRowTimesTransposed } from "./gemm-vector.js";
 
 /** Rows of the register block; its columns are two vectors. */
 const rowsOfBlock = (fma: boolean) => (fma ? 5 : 4);
@@ -57,43 +27,6 @@ const blocking = { mc: 200, kc: 256, nc: 1024 } as const;
 export const packingBytes = (blocking.mc + blocking.nc + 64) * blocking.kc * 8;
 
 const i32s = (count: number): ValueType[] => Array.from({ length: count }, () => "i32");
-
-/** target += amount, a constant number of bytes. */
-export function advance(code: Code, target: Local, bytes: number) {
-  code.get(target);
-  code.i32(bytes);
-  code.emit("i32.add");
-  code.set(target);
-}
-/** target += amount, a local. */
-export function advanceBy(code: Code, target: Local, amount: Local) {
-  code.get(target);
-  code.get(amount);
-  code.emit("i32.add");
-  code.set(target);
-}
-/** A new local that holds the value which `push` leaves on the stack. */
-export function define(code: Code, type: ValueType, push: () => void): Local {
-  const local = code.local(type);
-  push();
-  code.set(local);
-  return local;
-}
-/** accumulator += a·b */
-export function accumulate(code: Code, kind: Kind, fma: boolean, accumulator: Local, a: Local, b: Local) {
-  if (fma) {
-    code.get(a);
-    code.get(b);
-    code.get(accumulator);
-    code.emit(`${kind.shape}.relaxed_madd`);
-  } else {
-    code.get(accumulator);
-    code.get(a);
-    code.get(b);
-    code.emit(`${kind.shape}.mul`, `${kind.shape}.add`);
-  }
-  code.set(accumulator);
-}
 
 /** target = the first `count` elements at address + offset, zeros behind them. */
 function loadPartial(code: Code, kind: Kind, count: number, target: Local, address: Local, offset: number) {
@@ -229,11 +162,6 @@ function microKernel(
       },
     );
   });
-}
-
-export function constant(code: Code, kind: Kind, value: number) {
-  if (kind.size === 4) code.f32(value);
-  else code.f64(value);
 }
 
 /**
@@ -456,11 +384,6 @@ function packKernel(
     );
   });
 }
-/** Byte indices of an element shuffle. */
-export function shuffleOf(size: number, elements: readonly number[]): number[] {
-  return elements.flatMap((element) => Array.from({ length: size }, (_, byte) => element * size + byte));
-}
-
 /** C = β C over m×n, without reading C when β = 0: (m, n, β, c, cStride). */
 function scaleKernel(builder: ModuleBuilder, kind: Kind): FunctionRef {
   return builder.define(["i32", "i32", kind.scalar, "i32", "i32"], [], (code, m, n, beta, c, cStride) => {
@@ -520,6 +443,8 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
   const byRows = panels("rows");
   const byColumns = panels("columns");
   const packed = panelKernel(builder, kind, fma, "packed", nr, workspace);
+  const rowTimesMatrix = defineRowTimesMatrix(builder, kind, fma);
+  const rowTimesTransposed = defineRowTimesTransposed(builder, kind, fma);
   // α and β, then the blocks.
   const packedA = workspace + 64;
   const packedB = packedA + (mc + mr) * kc * 8;
@@ -561,6 +486,121 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
         for (const argument of [m!, n!, beta, c!, cStride]) code.get(argument);
         code.call(scale);
         code.return();
+      });
+
+      // A column of C that lies contiguous is the row Cᵀ = op(B)ᵀ op(A)ᵀ.
+      code.get(n!);
+      code.i32(1);
+      code.emit("i32.eq");
+      code.get(ldc!);
+      code.i32(1);
+      code.emit("i32.eq", "i32.and");
+      code.if(() => {
+        const exchange = (first: Local, second: Local, negate = false) => {
+          code.get(first);
+          if (negate) code.emit("i32.eqz");
+          code.get(second);
+          if (negate) code.emit("i32.eqz");
+          code.set(first);
+          code.set(second);
+        };
+        exchange(transA!, transB!, true);
+        exchange(m!, n!);
+        exchange(a!, b!);
+        exchange(aStride, bStride);
+      });
+      code.get(m!);
+      code.i32(1);
+      code.emit("i32.eq");
+      code.if(() => {
+        const step = define(code, "i32", () => {
+          code.get(aStride);
+          code.i32(size);
+          code.get(transA!);
+          code.emit("select");
+        });
+        code.get(transB!);
+        code.if(
+          () => {
+            // Inner products, over as much of k as the block of A has room for.
+            const limit = mc * kc;
+            const [left, depths, row] = [k!, code.local("i32"), code.local("i32")];
+            const currentBeta = define(code, kind.scalar, () => code.get(beta));
+            code.loop((again) => {
+              code.get(left);
+              code.i32(limit);
+              code.get(left);
+              code.i32(limit);
+              code.emit("i32.lt_s", "select");
+              code.set(depths);
+              code.get(a!);
+              code.set(row);
+              code.get(step);
+              code.i32(size);
+              code.emit("i32.ne");
+              code.if(() => {
+                code.i32(packedA);
+                code.set(row);
+                code.i32(1);
+                for (const argument of [depths, a!, step, step, row]) code.get(argument);
+                code.i32(0);
+                code.i32(size);
+                code.call(copy);
+              });
+              for (const argument of [n!, depths, alpha, row, b!, bStride, currentBeta, c!])
+                code.get(argument);
+              code.call(rowTimesTransposed);
+              constant(code, kind, 1);
+              code.set(currentBeta);
+              code.get(a!);
+              code.get(depths);
+              code.get(step);
+              code.emit("i32.mul", "i32.add");
+              code.set(a!);
+              code.get(b!);
+              code.get(depths);
+              code.i32(shift);
+              code.emit("i32.shl", "i32.add");
+              code.set(b!);
+              code.get(left);
+              code.get(depths);
+              code.emit("i32.sub");
+              code.tee(left);
+              code.branchIf(again);
+            });
+            code.return();
+          },
+          () => {
+            // Whole vectors by rows of B; the few columns behind them go the general way.
+            code.get(n!);
+            code.i32(8 * nr);
+            code.emit("i32.ge_s");
+            code.if(() => {
+              const whole = define(code, "i32", () => {
+                code.get(n!);
+                code.i32(-nr);
+                code.emit("i32.and");
+              });
+              for (const argument of [m!, whole, beta, c!, cStride]) code.get(argument);
+              code.call(scale);
+              for (const argument of [whole, k!, alpha, a!, step, b!, bStride, c!]) code.get(argument);
+              code.call(rowTimesMatrix);
+              code.get(n!);
+              code.get(whole);
+              code.emit("i32.sub");
+              code.tee(n!);
+              code.emit("i32.eqz");
+              code.if(() => code.return());
+              for (const target of [b!, c!]) {
+                code.get(target);
+                code.get(whole);
+                code.i32(shift);
+                code.emit("i32.shl", "i32.add");
+                code.set(target);
+              }
+            });
+          },
+        );
       });
 
       const packB = define(code, "i32", () => {

@@ -1,9 +1,19 @@
 /**
  * Small WebAssembly kernels under the factorizations: what is neither a matrix product nor worth being scalar.
  */
-import type { Code, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
+import type { FunctionRef, Local, ModuleBuilder } from "./assembler.js";
 import type { BlasFunctions } from "./blas.js";
-import { accumulate, advance, advanceBy, define, double, type Kind, shuffleOf } from "./gemm-portable.js";
+import {
+  accumulate,
+  advance,
+  advanceBy,
+  define,
+  double,
+  type Kind,
+  multipleOf,
+  shuffleOf,
+  subtract,
+} from "./gemm-code.js";
 
 /** The WebAssembly functions of one dtype; strides are in bytes. `symv` and `rotate` are there in f64 only. */
 export interface Kernels {
@@ -156,15 +166,6 @@ export function defineTranspose(builder: ModuleBuilder, kind: Kind): FunctionRef
   );
 }
 
-/** A local with the largest multiple of `divisor`, a power of 2, that is not above `value`. */
-function multipleOf(code: Code, value: Local, divisor: number): Local {
-  return define(code, "i32", () => {
-    code.get(value);
-    code.i32(-divisor);
-    code.emit("i32.and");
-  });
-}
-
 /** `<prefix>mirror(n, a, lda)`: the lower triangle of A is copied to the upper one. */
 export function defineMirror(builder: ModuleBuilder, kind: Kind, transpose: FunctionRef): FunctionRef {
   // Tiles that stay in cache; within the diagonal ones rows go one by one.
@@ -224,22 +225,6 @@ export function defineMirror(builder: ModuleBuilder, kind: Kind, transpose: Func
     },
     `${kind.prefix}mirror`,
   );
-}
-
-/** accumulator −= a·b */
-function subtract(code: Code, kind: Kind, fma: boolean, accumulator: Local, a: Local, b: Local) {
-  if (fma) {
-    code.get(a);
-    code.get(b);
-    code.get(accumulator);
-    code.emit(`${kind.shape}.relaxed_nmadd`);
-  } else {
-    code.get(accumulator);
-    code.get(a);
-    code.get(b);
-    code.emit(`${kind.shape}.mul`, `${kind.shape}.sub`);
-  }
-  code.set(accumulator);
 }
 
 /**

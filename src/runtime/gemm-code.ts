@@ -1,0 +1,109 @@
+/**
+ * Pieces of code that the generators of products and factorizations share.
+ */
+import type { Code, Local, ValueType } from "./assembler.js";
+import type { Opcode } from "./opcodes.js";
+
+/** Everything in the generated code that depends on the dtype. */
+export interface Kind {
+  readonly prefix: "s" | "d";
+  readonly scalar: "f32" | "f64";
+  readonly shape: "f32x4" | "f64x2";
+  /** Bytes of an element, and its binary logarithm. */
+  readonly size: number;
+  readonly shift: number;
+  /** Elements of a vector. */
+  readonly lanes: number;
+  readonly splatLoad: Opcode;
+}
+export const single: Kind = {
+  prefix: "s",
+  scalar: "f32",
+  shape: "f32x4",
+  size: 4,
+  shift: 2,
+  lanes: 4,
+  splatLoad: "v128.load32_splat",
+};
+export const double: Kind = {
+  prefix: "d",
+  scalar: "f64",
+  shape: "f64x2",
+  size: 8,
+  shift: 3,
+  lanes: 2,
+  splatLoad: "v128.load64_splat",
+};
+
+/** target += amount, a constant number of bytes. */
+export function advance(code: Code, target: Local, bytes: number) {
+  code.get(target);
+  code.i32(bytes);
+  code.emit("i32.add");
+  code.set(target);
+}
+/** target += amount, a local. */
+export function advanceBy(code: Code, target: Local, amount: Local) {
+  code.get(target);
+  code.get(amount);
+  code.emit("i32.add");
+  code.set(target);
+}
+/** A new local that holds the value which `push` leaves on the stack. */
+export function define(code: Code, type: ValueType, push: () => void): Local {
+  const local = code.local(type);
+  push();
+  code.set(local);
+  return local;
+}
+/** accumulator += a·b */
+export function accumulate(code: Code, kind: Kind, fma: boolean, accumulator: Local, a: Local, b: Local) {
+  if (fma) {
+    code.get(a);
+    code.get(b);
+    code.get(accumulator);
+    code.emit(`${kind.shape}.relaxed_madd`);
+  } else {
+    code.get(accumulator);
+    code.get(a);
+    code.get(b);
+    code.emit(`${kind.shape}.mul`, `${kind.shape}.add`);
+  }
+  code.set(accumulator);
+}
+
+/** accumulator −= a·b */
+export function subtract(code: Code, kind: Kind, fma: boolean, accumulator: Local, a: Local, b: Local) {
+  if (fma) {
+    code.get(a);
+    code.get(b);
+    code.get(accumulator);
+    code.emit(`${kind.shape}.relaxed_nmadd`);
+  } else {
+    code.get(accumulator);
+    code.get(a);
+    code.get(b);
+    code.emit(`${kind.shape}.mul`, `${kind.shape}.sub`);
+  }
+  code.set(accumulator);
+}
+
+/** A local with the largest multiple of `divisor`, a power of 2, that is not above `value`. */
+export function multipleOf(code: Code, value: Local, divisor: number): Local {
+  return define(code, "i32", () => {
+    code.get(value);
+    code.i32(-divisor);
+    code.emit("i32.and");
+  });
+}
+
+/** Byte indices of an element shuffle. */
+export function shuffleOf(size: number, elements: readonly number[]): number[] {
+  return elements.flatMap((element) => Array.from({ length: size }, (_, byte) => element * size + byte));
+}
+
+/** Pushes a scalar constant. */
+export function constant(code: Code, kind: Kind, value: number) {
+  if (kind.size === 4) code.f32(value);
+  else code.f64(value);
+}
