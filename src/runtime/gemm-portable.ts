@@ -20,11 +20,17 @@ import { defineRowTimesMatrix, defineRowTimesTransposed } from "./gemm-vector.js
 
 /** Rows of the register block; its columns are two vectors. */
 const rowsOfBlock = (fma: boolean) => (fma ? 5 : 4);
-/** Rows of A, depth and columns of B in a packed block. */
-const blocking = { mc: 200, kc: 256, nc: 1024 } as const;
+/**
+ * A packed block: rows of A and depth (in the L2 cache), and how many bytes a row of B's block takes (in L3; a panel of
+ * it, two vectors wide, in L1).
+ */
+const blocking = { mc: 120, kc: 512, rowBytes: 4096 } as const;
+/** α and β, then the blocks of A and B; a block is rounded up to whole panels. */
+const blockOfA = 64;
+const blockOfB = blockOfA + (blocking.mc + 8) * blocking.kc * 8;
 
 /** Bytes that the packed blocks of one instance take. */
-export const packingBytes = (blocking.mc + blocking.nc + 64) * blocking.kc * 8;
+export const packingBytes = blockOfB + (blocking.rowBytes + 64) * blocking.kc;
 
 const i32s = (count: number): ValueType[] => Array.from({ length: count }, () => "i32");
 
@@ -431,7 +437,8 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
   const { size, lanes, shift } = kind;
   const mr = rowsOfBlock(fma);
   const nr = 2 * lanes;
-  const { mc, kc, nc } = blocking;
+  const { mc, kc } = blocking;
+  const nc = blocking.rowBytes / size;
   const scale = scaleKernel(builder, kind);
   const copy = copyKernel(builder, kind);
   const pack = {
@@ -445,9 +452,8 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
   const packed = panelKernel(builder, kind, fma, "packed", nr, workspace);
   const rowTimesMatrix = defineRowTimesMatrix(builder, kind, fma);
   const rowTimesTransposed = defineRowTimesTransposed(builder, kind, fma);
-  // α and β, then the blocks.
-  const packedA = workspace + 64;
-  const packedB = packedA + (mc + mr) * kc * 8;
+  const packedA = workspace + blockOfA;
+  const packedB = workspace + blockOfB;
 
   return builder.define(
     gemmSignature,
@@ -615,10 +621,15 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
         code.emit("i32.gt_s", "i32.and", "i32.or");
       });
       const packA = define(code, "i32", () => {
+        // Deep columns of A, a row apart, are worth copying for fewer panels of B than its rows are.
         code.get(packB);
         code.get(n!);
-        code.i32(4 * nr);
-        code.emit("i32.gt_s", "i32.and");
+        code.i32(2 * nr);
+        code.i32(4 * nr + 1);
+        code.get(transA!);
+        code.get(k!);
+        code.i32(128);
+        code.emit("i32.ge_s", "i32.and", "select", "i32.ge_s", "i32.and");
       });
 
       /** target = min(limit, total - start) */
