@@ -181,11 +181,14 @@ describe.each(available)("$name", (at) => {
       [1, 300, 700],
       [700, 1, 300],
       [3, 9, 1000],
+      [1, 3, 70000],
+      [1, 1, 1],
     ] as const;
     for (const shape of shapes)
       for (const transA of [0, 1] as const)
         for (const transB of [0, 1] as const)
-          checkGemm(dtype, shape, { transA, transB, alpha: 0.75, beta: transA, gap: 1, seed: 5 });
+          for (const gap of [0, 1])
+            checkGemm(dtype, shape, { transA, transB, alpha: 0.75, beta: transA, gap, seed: 5 });
   });
   test.each(dtypes)("%sgemm gives every small size", (dtype) => {
     for (let m = 1; m <= 14; m++)
@@ -506,6 +509,72 @@ describe.each(available)("LAPACK: $name", (at) => {
       const right = at.place(dtype, identity(n), n);
       expect(functions[`${dtype}gesv`](n, n, address, n, right, n)).toBe(21);
     });
+  });
+});
+
+describe("the whole address space", () => {
+  const creators = {
+    native: (memory: WebAssembly.Memory, allocate: (bytes: number) => number) =>
+      createNativeBlas(memory, { allocate }),
+    portable: (memory: WebAssembly.Memory, allocate: (bytes: number) => number) =>
+      createPortableBlas(memory, { allocate }),
+  };
+  test.each(["native", "portable"] as const)("%s: addresses above 2 GiB, signed or not", (kind) => {
+    if (kind === "native" && !native.blas) return;
+    // Pages that nobody touches cost nothing.
+    const memory = new WebAssembly.Memory({ initial: 32768 + 512, maximum: 65536, shared: true });
+    let top = 2 ** 31 - 4096;
+    const allocate = (bytes: number) => {
+      const address = Math.ceil(top / 64) * 64;
+      top = address + bytes;
+      return address;
+    };
+    const { functions } = creators[kind](memory, allocate)!;
+    const n = 40;
+    const [a, b, c] = [allocate(n * n * 8), allocate(n * n * 8), allocate(n * n * 8)];
+    const view = (address: number) => new Float64Array(memory.buffer, address, n * n);
+    view(a).forEach((_, i) => {
+      view(a)[i] = i % (n + 1) === 0 ? 2 : 0;
+    });
+    view(b).forEach((_, i) => {
+      view(b)[i] = i;
+    });
+    for (const address of [c, c - 2 ** 32]) {
+      view(c).fill(Number.NaN);
+      functions.dgemm(0, 0, n, n, n, 1, a, n, b, n, 0, address, n);
+      expect(view(c)).toEqual(view(b).map((x) => 2 * x));
+      functions.dtrsm(1, 0, n, n, 1, a, n, address, n);
+      expect(view(c)).toEqual(view(b));
+    }
+    expect(functions.dpotrf(n, a - 2 ** 32, n)).toBe(0);
+    expect(view(a)[n + 1]).toBeCloseTo(Math.SQRT2, 15);
+    functions.dpotri(n, a - 2 ** 32, n);
+    expect(view(a)[n + 1]).toBeCloseTo(0.5, 15);
+  });
+
+  test.each(["native", "portable"] as const)("%s: the memory may grow, shared or not", (kind) => {
+    if (kind === "native" && !native.blas) return;
+    for (const shared of [true, false]) {
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 4096, shared });
+      let top = 65536;
+      const allocate = (bytes: number) => {
+        const address = top;
+        top += Math.ceil(bytes / 64) * 64;
+        memory.grow(Math.max(0, Math.ceil((top - memory.buffer.byteLength) / 65536)));
+        return address;
+      };
+      const { functions } = creators[kind](memory, allocate)!;
+      for (let round = 0; round < 3; round++) {
+        const place = allocate(2 ** 20);
+        const values = new Float32Array(memory.buffer, place, 3);
+        values.set([2, 3, 0]);
+        functions.sgemm(0, 0, 1, 1, 1, 1, place, 1, place + 4, 1, 0, place + 8, 1);
+        expect(values[2]).toBe(6);
+        values[2] = 9;
+        expect(functions.spotrf(1, place + 8, 1)).toBe(0);
+        expect(values[2]).toBe(3);
+      }
+    }
   });
 });
 

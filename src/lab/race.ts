@@ -1,0 +1,245 @@
+/**
+ * Several optimizers, one problem, one target: who gets there first?
+ *
+ *     race.json                 what is raced, written first; report.html and scores.json are made of the runs
+ *     <optimizer>/seed-<n>/     one run each (store.ts)
+ *
+ * Runs go one after another, so that none disturbs another's clock, and alternate between optimizers within a seed, so
+ * that a machine that grows slower or faster is unfair to nobody. A race is resumed by running it again: finished runs
+ * stay, an unfinished one goes on from its checkpoint.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import type { Runtime } from "../runtime/runtime.js";
+import { explainFileError, UserError } from "./errors.js";
+import { lockFolder } from "./lock.js";
+import { describeEnvironment, type Environment, environmentSchema } from "./machine.js";
+import type { Problem } from "./problem.js";
+import { type RunOptions, type RunStatus, train } from "./run.js";
+import { type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
+import { openSession } from "./session.js";
+import {
+  engineSettingsSchema,
+  limitsSchema,
+  optimizerSettingsSchema,
+  parseJson,
+  problemSettingsSchema,
+  type RunSettings,
+  validate,
+} from "./settings.js";
+import { isFinal } from "./stop.js";
+import { createRun, makeFolder, type RunRecord, readRun, replaceFile, resumeRun } from "./store.js";
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+export const raceSettingsSchema = v.strictObject({
+  problem: problemSettingsSchema,
+  optimizers: v.pipe(v.array(optimizerSettingsSchema), v.minLength(1), v.maxLength(64)),
+  seeds: v.pipe(
+    v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 31 - 1))),
+    v.minLength(1),
+    v.maxLength(1000),
+  ),
+  batch: count,
+  limits: limitsSchema,
+  evaluateEvery: count,
+  engine: engineSettingsSchema,
+});
+export type RaceSettings = v.InferOutput<typeof raceSettingsSchema>;
+
+const recordSchema = v.object({
+  format: v.literal("thalweg-race"),
+  version: v.literal(1),
+  created: v.string(),
+  settings: raceSettingsSchema,
+  environment: environmentSchema,
+});
+
+/** One optimizer on one seed. */
+export interface Entry {
+  readonly label: string;
+  readonly seed: number;
+  readonly folder: string;
+  readonly settings: RunSettings;
+}
+
+export interface RaceRecord {
+  readonly folder: string;
+  readonly created: string;
+  readonly settings: RaceSettings;
+  readonly environment: Environment;
+  readonly entries: readonly { readonly entry: Entry; readonly run: RunRecord | undefined }[];
+  /** Best first. */
+  readonly scores: readonly Score[];
+}
+
+export interface RaceOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onStart?: ((entry: Entry, index: number, total: number) => void) | undefined;
+  readonly onProgress?: ((entry: Entry, status: RunStatus) => void) | undefined;
+  readonly onEnd?: ((entry: Entry, outcome: Outcome, run: RunRecord) => void) | undefined;
+}
+
+/** A name for each optimizer, unique within the race: "adam", or "adam(learningRate=0.01)" where that differs. */
+export function labelsOf(optimizers: RaceSettings["optimizers"]): string[] {
+  const names = optimizers.map(({ name }) => name);
+  const full = optimizers.map(({ name, settings }) => {
+    const alone = names.filter((other) => other === name).length === 1;
+    const list = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+    return alone || list.length === 0 ? name : `${name}(${list.join(",")})`;
+  });
+  return full.map((label, index) => {
+    const before = full.slice(0, index).filter((other) => other === label).length;
+    return before === 0 ? label : `${label}#${before + 1}`;
+  });
+}
+
+/** All runs of a race, in the order in which they go. */
+export function entriesOf(folder: string, settings: RaceSettings): Entry[] {
+  const labels = labelsOf(settings.optimizers);
+  const folders = labels.map((label, index) =>
+    labels.every((other, k) => k === index || safe(other) !== safe(label))
+      ? safe(label)
+      : `${safe(label)}-${index + 1}`,
+  );
+  return settings.seeds.flatMap((seed) =>
+    settings.optimizers.map((optimizer, index) => ({
+      label: labels[index]!,
+      seed,
+      folder: join(folder, folders[index]!, `seed-${seed}`),
+      settings: {
+        problem: settings.problem,
+        optimizer,
+        seed,
+        batch: settings.batch,
+        limits: settings.limits,
+        evaluateEvery: settings.evaluateEvery,
+        checkpoint: { seconds: 10 },
+        engine: settings.engine,
+      },
+    })),
+  );
+}
+
+/** A label as the name of a folder. */
+const safe = (label: string) =>
+  label
+    .replaceAll(/[^a-zA-Z0-9.=-]+/g, "-")
+    .replaceAll(/^[-.]+|[-.]+$/g, "")
+    .slice(0, 80) || "optimizer";
+
+/** The settings of a race that began in this folder. @throws UserError when there is none or it is damaged. */
+export function readRaceSettings(folder: string): RaceSettings {
+  return readRecordFile(folder).settings;
+}
+
+function readRecordFile(folder: string) {
+  const path = join(folder, "race.json");
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new UserError(
+        existsSync(folder)
+          ? `"${folder}" holds no race: it has no race.json; name the folder that --out made`
+          : `"${folder}" does not exist; name the folder of a race`,
+      );
+    throw explainFileError(error, path);
+  }
+  return validate(recordSchema, parseJson(text, path), path);
+}
+
+/** A race as its folder tells it, whether or not it has ended. */
+export function readRace(folder: string): RaceRecord {
+  const { created, settings, environment } = readRecordFile(folder);
+  const entries = entriesOf(folder, settings).map((entry) => ({
+    entry,
+    run: existsSync(join(entry.folder, "run.json")) ? readRun(entry.folder) : undefined,
+  }));
+  const scores = labelsOf(settings.optimizers).map((label) =>
+    scoreOf(
+      label,
+      entries.filter(({ entry }) => entry.label === label).map(({ run }) => outcomeOf(run?.result)),
+    ),
+  );
+  return { folder, created, settings, environment, entries, scores: rank(scores) };
+}
+
+/**
+ * Runs a race, or what is left of one, in its folder.
+ *
+ * @throws UserError when the folder holds something else or cannot be written.
+ */
+export async function runRace(
+  runtime: Runtime,
+  problem: Problem,
+  folder: string,
+  settings: RaceSettings,
+  options: RaceOptions = {},
+): Promise<RaceRecord> {
+  makeFolder(folder);
+  const release = await lockFolder(folder);
+  try {
+    if (!existsSync(join(folder, "race.json"))) begin(runtime, folder, settings);
+    const entries = entriesOf(folder, settings);
+    for (const [index, entry] of entries.entries()) {
+      if (options.signal?.aborted) break;
+      const before = existsSync(join(entry.folder, "run.json")) ? readRun(entry.folder) : undefined;
+      options.onStart?.(entry, index, entries.length);
+      if (before?.result && isFinal(before.result.reason)) {
+        options.onEnd?.(entry, outcomeOf(before.result), before);
+        continue;
+      }
+      const result = await runEntry(runtime, problem, entry, before !== undefined, {
+        signal: options.signal,
+        onProgress: (status) => options.onProgress?.(entry, status),
+      });
+      options.onEnd?.(entry, outcomeOf(result), readRun(entry.folder));
+    }
+    const race = readRace(folder);
+    replaceFile(join(folder, "scores.json"), `${JSON.stringify(race.scores, undefined, 2)}\n`);
+    return race;
+  } finally {
+    release();
+  }
+}
+
+function begin(runtime: Runtime, folder: string, settings: RaceSettings): void {
+  const present = readdirSync(folder).filter((name) => name !== "lock");
+  if (present.length > 0)
+    throw new UserError(
+      `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,
+    );
+  const record = {
+    format: "thalweg-race",
+    version: 1,
+    created: new Date().toISOString(),
+    settings,
+    environment: describeEnvironment(runtime),
+  };
+  replaceFile(join(folder, "race.json"), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+async function runEntry(
+  runtime: Runtime,
+  problem: Problem,
+  entry: Entry,
+  resumes: boolean,
+  options: RunOptions,
+) {
+  const session = openSession(runtime, problem, entry.settings);
+  try {
+    const store = resumes
+      ? await resumeRun(entry.folder)
+      : await createRun(entry.folder, entry.settings, describeEnvironment(runtime));
+    try {
+      return await train(store, session, options);
+    } finally {
+      store.close();
+    }
+  } finally {
+    session.release();
+  }
+}

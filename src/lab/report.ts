@@ -1,0 +1,480 @@
+/** A race (or one run) as a page: one file, no network, readable without its pictures, on paper and in the dark. */
+import { type Chart, drawChart, escapeText, type Point } from "./chart.js";
+import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignificant } from "./format.js";
+import type { Environment } from "./machine.js";
+import type { RaceRecord } from "./race.js";
+import { describeReached, median, outcomeOf, type Score, type Statistic, scoreOf } from "./score.js";
+import type { RunSettings, Target } from "./settings.js";
+import { stopReasons } from "./stop.js";
+import type { Measurement, RunRecord } from "./store.js";
+
+/** Runs of one optimizer. */
+interface Group {
+  readonly label: string;
+  readonly colour: number;
+  readonly runs: readonly RunRecord[];
+  readonly score: Score;
+}
+
+interface Page {
+  readonly title: string;
+  readonly summary: string;
+  readonly created: string;
+  readonly environment: Environment;
+  /** Best first. */
+  readonly groups: readonly Group[];
+  readonly target: Target | undefined;
+  readonly facts: readonly (readonly [string, string])[];
+  readonly command: string;
+}
+
+/** Where the problem and the optimizers' complete settings are described: known to whoever ran them. */
+export interface ReportContext {
+  /** "784-128-10 relu, 101,770 parameters; …" */
+  readonly problem: string;
+  /** The command that repeats it. */
+  readonly command: string;
+  /** Complete settings by label. */
+  readonly settings: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+/** The report of a race, finished or not. */
+export function raceReport(race: RaceRecord, context: ReportContext): string {
+  const labels = [...new Set(race.entries.map(({ entry }) => entry.label))];
+  const groups = race.scores.map((score) => ({
+    label: score.label,
+    colour: labels.indexOf(score.label),
+    runs: race.entries.flatMap(({ entry, run }) => (entry.label === score.label && run ? [run] : [])),
+    score,
+  }));
+  const { target } = race.settings.limits;
+  const [first] = groups;
+  const won = first && first.score.reached > 0 && Number.isFinite(first.score.seconds.median);
+  const finished = race.scores.every((score) => score.unfinished === 0);
+  return page(
+    {
+      title: `${race.settings.problem.name}: ${labels.join(", ")}`,
+      summary: [
+        won && target
+          ? `${first.label} reached ${describeTarget(target)} first, in ${formatSeconds(first.score.seconds.median)} of training (median of ${plural(first.score.runs, "run")}).`
+          : target
+            ? `No optimizer reached ${describeTarget(target)} on most seeds.`
+            : "This race has no target.",
+        ...(finished ? [] : ["The race is not finished: what follows is what was recorded so far."]),
+      ].join(" "),
+      created: race.created,
+      environment: race.environment,
+      groups,
+      target,
+      facts: [...facts(context, race.settings, race.environment), ["Seeds", race.settings.seeds.join(", ")]],
+      command: context.command,
+    },
+    context,
+  );
+}
+
+/** The report of one run. */
+export function runReport(run: RunRecord, context: ReportContext): string {
+  const { name } = run.settings.optimizer;
+  const group = { label: name, colour: 0, runs: [run], score: scoreOf(name, [outcomeOf(run.result)]) };
+  return page(
+    {
+      title: `${run.settings.problem.name}: ${name}`,
+      summary: run.result?.message ?? "The run has not ended.",
+      created: run.created,
+      environment: run.environment,
+      groups: [group],
+      target: run.settings.limits.target,
+      facts: [...facts(context, run.settings, run.environment), ["Seed", String(run.settings.seed)]],
+      command: context.command,
+    },
+    context,
+  );
+}
+
+export const describeTarget = ({ metric, value }: Target): string =>
+  `${metric === "loss" ? "test loss" : `test ${metric}`} ${formatMetric(metric, value)}`;
+
+const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+function facts(
+  context: ReportContext,
+  settings: Pick<RunSettings, "problem" | "batch" | "limits" | "evaluateEvery">,
+  environment: Environment,
+): (readonly [string, string])[] {
+  const { limits } = settings;
+  return [
+    ["Problem", `${settings.problem.name}: ${context.problem}`],
+    ["Batch", formatCount(settings.batch)],
+    ["Target", limits.target ? describeTarget(limits.target) : "none"],
+    [
+      "Limits of a run",
+      `${formatCount(limits.steps)} steps${limits.seconds ? `, ${formatSeconds(limits.seconds)}` : ""}`,
+    ],
+    ["Measured every", plural(settings.evaluateEvery, "step")],
+    [
+      "Machine",
+      `${environment.processor}, ${plural(environment.processors, "processor")}, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`,
+    ],
+    ["Backend", `${environment.blas}; ${plural(environment.threads, "thread")}`],
+    ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
+  ];
+}
+
+// curves
+
+type Quantity = (measurement: Measurement) => number | undefined;
+
+/** Whether a run that ended stays where it was: it does when it arrived, not when it was cut off. */
+const settled = (run: RunRecord) => run.result?.reason === "target";
+
+function summarize(x: number, values: readonly number[]): Point {
+  return { x, y: median(values), low: Math.min(...values), high: Math.max(...values) };
+}
+
+/** Median and range over runs at every measured step. */
+function bySteps(runs: readonly RunRecord[], quantity: Quantity): Point[] {
+  const curves = runs.map((run) => ({ run, values: curveOf(run, (m) => m.step, quantity) }));
+  const steps = [...new Set(curves.flatMap(({ values }) => values.map(([x]) => x)))].sort((a, b) => a - b);
+  const kept = thin(steps, 240);
+  return kept.flatMap((step) => {
+    const values = curves.flatMap(({ run, values: own }) => {
+      const value = valueAt(own, step, settled(run));
+      return value === undefined ? [] : [value];
+    });
+    return values.length > 0 ? [summarize(step, values)] : [];
+  });
+}
+
+/** The same at equal distances in seconds of training. */
+function bySeconds(runs: readonly RunRecord[], quantity: Quantity): Point[] {
+  const curves = runs.map((run) => ({ run, values: curveOf(run, (m) => m.seconds, quantity) }));
+  const end = Math.max(0, ...curves.map(({ values }) => values.at(-1)?.[0] ?? 0));
+  const start = Math.max(0, ...curves.map(({ values }) => values[0]?.[0] ?? 0));
+  const count = 160;
+  return Array.from({ length: count + 1 }, (_, k) => start + ((end - start) * k) / count).flatMap((x) => {
+    const values = curves.flatMap(({ run, values: own }) => {
+      const value = valueAt(own, x, settled(run));
+      return value === undefined ? [] : [value];
+    });
+    return values.length > 0 ? [summarize(x, values)] : [];
+  });
+}
+
+function curveOf(run: RunRecord, xOf: (m: Measurement) => number, quantity: Quantity): [number, number][] {
+  return run.measurements.flatMap((measurement) => {
+    const value = quantity(measurement);
+    return value === undefined || !Number.isFinite(value) ? [] : [[xOf(measurement), value]];
+  });
+}
+
+/** Between points: on the line; after the last: its value if the run settled. */
+function valueAt(curve: readonly [number, number][], x: number, stays: boolean): number | undefined {
+  let low = 0;
+  let high = curve.length - 1;
+  if (high < 0 || x < curve[0]![0]) return undefined;
+  if (x >= curve[high]![0]) return stays || x <= curve[high]![0] * (1 + 1e-9) ? curve[high]![1] : undefined;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (curve[middle]![0] <= x) low = middle;
+    else high = middle;
+  }
+  const [[x0, y0], [x1, y1]] = [curve[low]!, curve[high]!];
+  return x1 === x0 ? y1 : y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
+}
+
+/** Every k-th, and the last. */
+function thin<T>(list: readonly T[], most: number): T[] {
+  const stride = Math.ceil(list.length / most);
+  return list.filter((_, index) => index % stride === 0 || index === list.length - 1);
+}
+
+function charts(pageData: Page): { chart: Chart; xName: string }[] {
+  const metric =
+    pageData.target?.metric ??
+    Object.keys(pageData.groups[0]?.runs[0]?.measurements[0]?.test ?? {})[0] ??
+    "loss";
+  const { target } = pageData;
+  const quantities = [
+    {
+      id: "loss",
+      name: "Training loss",
+      scale: "log" as const,
+      of: (m: Measurement) => m.loss,
+      format: (value: number) => formatSignificant(value, 2),
+      rule: undefined,
+    },
+    {
+      id: "metric",
+      name: metric === "loss" ? "Test loss" : `Test ${metric}`,
+      scale: metric === "loss" ? ("log" as const) : ("linear" as const),
+      of: (m: Measurement) => m.test[metric],
+      format: (value: number) => formatMetric(metric, value),
+      rule: target && { y: target.value, label: `target ${formatMetric(metric, target.value)}` },
+    },
+  ];
+  const axes = [
+    { id: "steps", name: "steps", label: "steps", points: bySteps, format: formatCount },
+    {
+      id: "seconds",
+      name: "seconds",
+      label: "seconds of training",
+      points: bySeconds,
+      format: (value: number) => formatSignificant(value, 3),
+    },
+  ];
+  return quantities.flatMap((quantity) =>
+    axes.map((axis) => ({
+      xName: axis.label,
+      chart: {
+        id: `${quantity.id}-${axis.id}`,
+        title: `${quantity.name} against ${axis.name}`,
+        description: describeCurves(pageData, quantity.name, quantity.of, quantity.format),
+        xLabel: axis.label,
+        yLabel: `${quantity.name}${quantity.scale === "log" ? " (log)" : ""}`,
+        yScale: quantity.scale,
+        yFormat: quantity.format,
+        xFormat: axis.format,
+        series: pageData.groups.map(({ label, colour, runs }) => ({
+          label,
+          colour,
+          points: axis.points(runs, quantity.of),
+        })),
+        rule: quantity.rule,
+      },
+    })),
+  );
+}
+
+/** The ends of the lines in words. */
+function describeCurves(
+  pageData: Page,
+  name: string,
+  of: Quantity,
+  format: (value: number) => string,
+): string {
+  const ends = pageData.groups.flatMap(({ label, runs }) => {
+    const points = bySteps(runs, of);
+    const [first, last] = [points[0], points.at(-1)];
+    return first && last
+      ? [`${label} goes from ${format(first.y)} to ${format(last.y)} in ${formatCount(last.x)} steps`]
+      : [];
+  });
+  return `${name}, median line and range over seeds. ${ends.join("; ")}.`;
+}
+
+// the page
+
+const cell = (text: string) => `<td>${escapeText(text)}</td>`;
+const numeric = (text: string) => `<td class="n">${escapeText(text)}</td>`;
+const table = (caption: string, head: readonly string[], rows: readonly string[]) =>
+  `<div class="scroll"><table><caption>${escapeText(caption)}</caption>` +
+  `<thead><tr>${head.map((title) => `<th scope="col">${escapeText(title)}</th>`).join("")}</tr></thead>` +
+  `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`;
+
+const withRange = (statistic: Statistic, format: (value: number) => string): string => {
+  if (!Number.isFinite(statistic.median)) return "not reached";
+  const range =
+    statistic.low === statistic.high ? "" : ` (${format(statistic.low)} – ${format(statistic.high)})`;
+  return `${format(statistic.median)}${range}`;
+};
+const swatch = (colour: number) =>
+  `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
+
+function rankingTable(pageData: Page): string {
+  const metric = pageData.target?.metric;
+  return table(
+    pageData.target
+      ? `To ${describeTarget(pageData.target)}: median over seeds, range of the runs that arrived`
+      : "Runs",
+    [
+      "Place",
+      "Optimizer",
+      "Reached",
+      "Training time",
+      "Steps",
+      "Gradient evaluations",
+      "A step",
+      "Compilation",
+      "Best",
+    ],
+    pageData.groups.map(({ label, colour, runs, score }, index) => {
+      const results = runs.flatMap((run) => (run.result ? [run.result] : []));
+      const perStep = median(results.filter((r) => r.steps > 0).map((r) => r.seconds / r.steps));
+      const bests = runs.flatMap((run) => {
+        const values = run.measurements.flatMap(({ test }) =>
+          metric && metric in test ? [test[metric]!] : [],
+        );
+        const usable = values.filter(Number.isFinite);
+        if (usable.length === 0) return [];
+        return [pageData.target?.goal === "min" ? Math.min(...usable) : Math.max(...usable)];
+      });
+      return [
+        numeric(String(index + 1)),
+        `<th scope="row">${swatch(colour)}${escapeText(label)}</th>`,
+        cell(describeReached(score)),
+        numeric(withRange(score.seconds, formatSeconds)),
+        numeric(withRange(score.steps, formatCount)),
+        numeric(withRange(score.gradients, formatCount)),
+        numeric(formatSeconds(perStep)),
+        numeric(formatSeconds(median(results.map((r) => r.compileSeconds)))),
+        numeric(metric && bests.length > 0 ? formatMetric(metric, median(bests)) : "—"),
+      ].join("");
+    }),
+  );
+}
+
+function runsTable(pageData: Page): string {
+  const metric = pageData.target?.metric;
+  return table(
+    "Every run",
+    ["Optimizer", "Seed", "End", "Training time", "Steps", "Training loss", "Test"],
+    pageData.groups.flatMap(({ label, runs }) =>
+      runs.map((run) => {
+        const last = run.measurements.at(-1);
+        const { result } = run;
+        const end = result
+          ? `${stopReasons[result.reason]}${result.diverged ? ` Step ${formatCount(result.diverged.step)}, loss ${result.diverged.loss}.` : ""}`
+          : "Not finished.";
+        return [
+          `<th scope="row">${escapeText(label)}</th>`,
+          numeric(String(run.settings.seed)),
+          cell(end),
+          numeric(formatSeconds(result?.seconds ?? last?.seconds ?? Number.NaN)),
+          numeric(formatCount(result?.steps ?? last?.step ?? 0)),
+          numeric(last?.loss === undefined ? "—" : formatSignificant(last.loss, 4)),
+          numeric(metric && last?.test[metric] !== undefined ? formatMetric(metric, last.test[metric]) : "—"),
+        ].join("");
+      }),
+    ),
+  );
+}
+
+function settingsTable(pageData: Page, context: ReportContext): string {
+  return table(
+    "Settings of the optimizers, complete",
+    ["Optimizer", "Settings"],
+    pageData.groups.map(
+      ({ label }) =>
+        `<th scope="row">${escapeText(label)}</th>` +
+        cell(
+          Object.entries(context.settings[label] ?? {})
+            .map(([key, value]) => `${key} ${String(value)}`)
+            .join(", ") || "—",
+        ),
+    ),
+  );
+}
+
+/** The numbers behind a chart, at a dozen places. */
+function chartTable(chart: Chart, xName: string): string {
+  const all = [...new Set(chart.series.flatMap(({ points }) => points.map((p) => p.x)))].sort(
+    (a, b) => a - b,
+  );
+  const chosen = thin(all, 12);
+  return table(
+    `${chart.title}: medians`,
+    [xName, ...chart.series.map(({ label }) => label)],
+    chosen.map(
+      (x) =>
+        `<th scope="row" class="n">${escapeText(chart.xFormat(x))}</th>` +
+        chart.series
+          .map(({ points }) => {
+            const value = valueAt(
+              points.map((p) => [p.x, p.y]),
+              x,
+              false,
+            );
+            return numeric(value === undefined ? "—" : chart.yFormat(value));
+          })
+          .join(""),
+    ),
+  );
+}
+
+function page(pageData: Page, context: ReportContext): string {
+  const figures = charts(pageData).map(
+    ({ chart, xName }) =>
+      `<figure><figcaption>${escapeText(chart.title)}</figcaption>${drawChart(chart)}` +
+      `<details><summary>Numbers</summary>${chartTable(chart, xName)}</details></figure>`,
+  );
+  const legend = pageData.groups
+    .map(({ label, colour }) => `<li>${swatch(colour)}${escapeText(label)}</li>`)
+    .join("");
+  const factRows = pageData.facts
+    .map(([name, value]) => `<dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd>`)
+    .join("\n");
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="thalweg ${escapeText(pageData.environment.thalweg)}">
+<title>${escapeText(pageData.title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${escapeText(pageData.title)}</h1>
+<p class="summary">${escapeText(pageData.summary)}</p>
+${rankingTable(pageData)}
+<h2>Curves</h2>
+<p>Lines are medians over seeds, bands their ranges. A run that reached the target counts with its last value until the
+slowest run of its optimizer has ended. Seconds are those of training steps alone: compilation, evaluations on the test
+data and files are not in them.</p>
+<ul class="legend">${legend}</ul>
+<div class="figures">
+${figures.join("\n")}
+</div>
+<h2>Runs</h2>
+${runsTable(pageData)}
+<h2>Settings</h2>
+${settingsTable(pageData, context)}
+<dl>
+${factRows}
+<dt>Started</dt><dd><time datetime="${escapeText(pageData.created)}">${escapeText(pageData.created.replace("T", " ").slice(0, 16))} UTC</time></dd>
+</dl>
+<h2>Do it again</h2>
+<pre><code>${escapeText(pageData.command)}</code></pre>
+<p>Equal settings, seeds, versions and threads on one machine give equal steps; times vary with what else runs on it.</p>
+</main>
+</body>
+</html>
+`;
+}
+
+const style = `
+:root{--back:#fff;--text:#1d2127;--soft:#59626f;--line:#d5dae1;--panel:#f6f7f9;
+--c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
+@media (prefers-color-scheme:dark){:root{--back:#14171c;--text:#e6e9ee;--soft:#a3adba;--line:#363d48;--panel:#1c2128;
+--c0:#56b4e9;--c1:#ff9d4d;--c2:#2fc99b;--c3:#f08cc0;--c4:#e3c044;--c5:#8ab8f5;--c6:#b39cf5;--c7:#b5b5b5}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}
+main{max-width:76rem;margin:0 auto;padding:1.5rem 1rem 3rem}
+h1{font-size:1.6rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}
+.summary{font-size:1.1rem;margin-top:0}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%;margin:.5rem 0;font-variant-numeric:tabular-nums}
+caption{text-align:left;color:var(--soft);padding:.25rem 0}
+th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+thead th{color:var(--soft);font-weight:600}tbody th{font-weight:600;white-space:nowrap}
+.n{text-align:right;white-space:nowrap}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.5rem 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
+figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
+figcaption{font-weight:600;margin-bottom:.25rem}
+figure svg{width:100%;height:auto;display:block}
+summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
+.swatch{width:24px;height:10px;vertical-align:middle}
+.axis{fill:var(--soft);font-size:12px}.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
+.rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
+.line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
+.d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
+.band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
+${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
+@media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
+pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
+@media print{details{display:none}.figures{grid-template-columns:1fr 1fr}}
+`;

@@ -1,0 +1,170 @@
+/**
+ * One training: steps until a reason to stop, measured and saved on the way.
+ *
+ * Everything a step depends on (θ, the states, its batch, its random key) is a function of the last checkpoint and the
+ * step's number, so that a run resumed after any interruption ends with the very same bits.
+ */
+import type { StepReport } from "../optimizers/optimizer.js";
+import { UserError } from "./errors.js";
+import type { Target } from "./settings.js";
+import { type StopReason, stopReasons } from "./stop.js";
+import type { Measurement, Progress, RunResult, RunStore } from "./store.js";
+import type { NamedArray } from "./tensors.js";
+
+/** What the loop drives: a model with its optimizer, data and metrics, ready to run. */
+export interface Session {
+  /** Seconds it took to trace and compile it. */
+  readonly compileSeconds: number;
+  /** Update number `step` (from 0): loads that step's batch and trains on it. */
+  step(step: number): StepReport;
+  /** Metrics on the test data. */
+  evaluate(): Record<string, number>;
+  /** Every array that the next step depends on; the data is live. */
+  readonly arrays: readonly NamedArray[];
+  release(): void;
+}
+
+export interface RunOptions {
+  /** Stops the run after the current step. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((status: RunStatus) => void) | undefined;
+}
+
+/** How it goes, for whoever watches. */
+export interface RunStatus {
+  readonly step: number;
+  readonly seconds: number;
+  readonly loss: number | undefined;
+  readonly last: Measurement | undefined;
+}
+
+/** The loop gives way to signals and timers after so many milliseconds. */
+const patience = 30;
+
+export const meets = (target: Target, test: Readonly<Record<string, number>>): boolean => {
+  const value = test[target.metric];
+  if (value === undefined) return false;
+  return target.goal === "max" ? value >= target.value : value <= target.value;
+};
+
+/**
+ * Runs a session to its end, recording into its store.
+ *
+ *     const result = await train(await createRun(folder, settings, environment), session);
+ *
+ * @throws UserError when the folder cannot be written (what was recorded stays) or the checkpoint is of another model.
+ */
+export async function train(store: RunStore, session: Session, options: RunOptions = {}): Promise<RunResult> {
+  const { limits, evaluateEvery, checkpoint: interval } = store.settings;
+  const start = store.checkpoint?.progress;
+  if (store.checkpoint) restore(session, store.checkpoint.arrays, store.folder);
+
+  let step = start?.step ?? 0;
+  let seconds = start?.seconds ?? 0;
+  let lossSum = start?.lossSum ?? 0;
+  let lossCount = start?.lossCount ?? 0;
+  const compileSeconds = session.compileSeconds;
+  const evaluations: Record<string, number> = { ...start?.evaluations };
+  let report: StepReport | undefined;
+  let loss: number | undefined;
+  let diverged: RunResult["diverged"];
+  let reached = limits.target && store.measurements.find(({ test }) => meets(limits.target!, test));
+  let saved = { step: start?.step ?? -1, time: performance.now() };
+  let yielded = performance.now();
+
+  const measure = () => {
+    const measurement: Measurement = {
+      step,
+      seconds,
+      ...(lossCount > 0 ? { loss: lossSum / lossCount } : {}),
+      ...(report?.learningRate === undefined ? {} : { learningRate: report.learningRate }),
+      ...(report?.gradientNorm === undefined ? {} : { gradientNorm: report.gradientNorm }),
+      evaluations: { ...evaluations },
+      test: session.evaluate(),
+    };
+    lossSum = 0;
+    lossCount = 0;
+    store.append(measurement);
+    if (!reached && limits.target && meets(limits.target, measurement.test)) reached = measurement;
+  };
+  const save = () => {
+    const progress: Progress = { step, seconds, compileSeconds, evaluations, lossSum, lossCount };
+    store.saveCheckpoint({ progress, arrays: session.arrays });
+    saved = { step, time: performance.now() };
+  };
+  const whyStop = (): StopReason | undefined => {
+    if (diverged) return "diverged";
+    if (reached) return "target";
+    if (step >= limits.steps) return "steps";
+    if (limits.seconds !== undefined && seconds >= limits.seconds) return "seconds";
+    if (options.signal?.aborted) return "interrupted";
+    return undefined;
+  };
+
+  if (store.measurements.at(-1)?.step !== step && step % evaluateEvery === 0) measure();
+  let reason = whyStop();
+  while (reason === undefined) {
+    const began = performance.now();
+    report = session.step(step);
+    const now = performance.now();
+    seconds += (now - began) / 1000;
+    step++;
+    ({ loss } = report);
+    for (const [question, count] of Object.entries(report.evaluations))
+      evaluations[question] = (evaluations[question] ?? 0) + (count ?? 0);
+    if (report.finite) {
+      lossSum += loss;
+      lossCount++;
+      if (step % evaluateEvery === 0) measure();
+    } else {
+      diverged = { step, loss: String(loss) };
+    }
+    reason = whyStop();
+    if (reason === undefined) {
+      const due = interval.steps !== undefined && step % interval.steps === 0;
+      if (due || now - saved.time >= interval.seconds * 1000) save();
+      if (now - yielded >= patience) {
+        options.onProgress?.({ step, seconds, loss, last: store.measurements.at(-1) });
+        await new Promise((resolve) => setImmediate(resolve));
+        yielded = performance.now();
+        reason = whyStop();
+      }
+    }
+  }
+  // A limit between two evaluations still ends with one; an interruption goes on later, as if it had not been.
+  const limited = reason === "steps" || reason === "seconds";
+  if (limited && store.measurements.at(-1)?.step !== step) {
+    measure();
+    if (reached) reason = "target";
+  }
+  if (!diverged && saved.step !== step) save();
+
+  const result: RunResult = {
+    reason,
+    message: stopReasons[reason],
+    steps: step,
+    seconds,
+    compileSeconds,
+    evaluations,
+    ...(reached ? { reached } : {}),
+    ...(store.measurements.length > 0 ? { last: store.measurements.at(-1)! } : {}),
+    ...(diverged ? { diverged } : {}),
+  };
+  store.saveResult(result);
+  options.onProgress?.({ step, seconds, loss, last: store.measurements.at(-1) });
+  return result;
+}
+
+function restore(session: Session, saved: readonly NamedArray[], folder: string): void {
+  const byName = new Map(saved.map((array) => [array.name, array]));
+  for (const array of session.arrays) {
+    const found = byName.get(array.name);
+    if (!found || found.data.length !== array.data.length || found.dtype !== array.dtype)
+      throw new UserError(
+        `the checkpoint in "${folder}" does not fit this model: "${array.name}" should be ` +
+          `${array.dtype}[${array.shape.join(", ")}] and is ` +
+          `${found ? `${found.dtype}[${found.shape.join(", ")}]` : "missing"}; start a new run`,
+      );
+  }
+  for (const array of session.arrays) array.data.set(byName.get(array.name)!.data);
+}

@@ -1,0 +1,13 @@
+/** Why a run ended. The text of each reason is the sentence that people read. */
+export const stopReasons = {
+  target: "The target was reached.",
+  steps: "The step limit was reached.",
+  seconds: "The time limit was reached.",
+  diverged: "The run diverged: the loss or its gradient is no longer a finite number.",
+  interrupted: "The run was interrupted; it can be resumed.",
+} as const;
+
+export type StopReason = keyof typeof stopReasons;
+
+/** Whether a run that ended so has a result that stays; an interrupted one goes on when it is resumed. */
+export const isFinal = (reason: StopReason): boolean => reason !== "interrupted";
