@@ -47,7 +47,12 @@ const parallelStep = 8_000;
  *     executable.inputs[0]!.set([1, 2, 3, 4, 5, 6]);
  *     executable.run();
  *
+ * Elements, rows, and sums along rows are the same bits for every number of threads. Sums over rows (and those over
+ * everything), matrix products and the gradient of a convolution's weights are not: threads add up their own shares
+ * first. For one number of threads the bits are always the same.
+ *
  * @throws ShapeError when the program uses inputs of another trace or a bound buffer does not fit.
+ * @throws Error when the runtime is closed, or its memory does not suffice.
  */
 export function compile(
   runtime: Runtime,
@@ -57,6 +62,8 @@ export function compile(
   tick?: (step: number) => void,
 ): Executable {
   checkClosed(program);
+  if (runtime.closed)
+    throw new Error("compile: the runtime is closed; create another one with createRuntime()");
   const scheduled = schedule(simplify(program));
   const planned = plan(scheduled, runtime, bindings);
   const wantsTeam = !tick && runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
@@ -255,6 +262,10 @@ export function compile(
     env: { memory: runtime.memory, ...runtime.blas.functions, tick: tick ?? (() => {}) },
   });
   const own = instance.exports.run as (thread: number) => void;
+  const checkOpen = () => {
+    if (runtime.closed)
+      throw new Error("run: the runtime of this executable is closed; compile it for another one");
+  };
   const team = threads > 1 ? runtime.team : undefined;
   const number = team?.add(compiled);
 
@@ -263,10 +274,14 @@ export function compile(
     outputs: planned.outputs,
     run: team
       ? () => {
+          checkOpen();
           team.start(number!);
           own(0);
         }
-      : () => own(0),
+      : () => {
+          checkOpen();
+          own(0);
+        },
     arenaBytes: planned.arenaBytes,
     codeBytes: bytes.length,
     threads,

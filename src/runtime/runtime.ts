@@ -11,6 +11,9 @@ export interface Runtime extends Memory {
   readonly threads: number;
   /** The other threads; undefined when there is one only. */
   readonly team: Team | undefined;
+  /** Once `close` has been called: nothing may be compiled or run any more; buffers can still be read. */
+  readonly closed: boolean;
+  /** Ends the other threads. A process also ends without it; calling it again does nothing. */
   close(): Promise<void>;
 }
 
@@ -45,12 +48,18 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   // The team shares the work of each product; the library's own threads would only compete with it.
   blas.setThreads?.(1);
   const team = threads === 1 ? undefined : await startTeam(memory, threads, native?.path);
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= team ? team.close() : Promise.resolve();
+    return closing;
+  };
   return Object.defineProperties({} as Runtime, {
     ...Object.getOwnPropertyDescriptors(memory),
     blas: { value: blas, enumerable: true },
     threads: { value: threads, enumerable: true },
     team: { value: team, enumerable: true },
-    close: { value: async () => team?.close(), enumerable: true },
+    closed: { get: () => closing !== undefined, enumerable: true },
+    close: { value: close, enumerable: true },
   });
 }
 

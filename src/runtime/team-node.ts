@@ -1,4 +1,6 @@
 /** Teams of Node worker threads. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { control, type Team, type WorkerProgram, type WorkerStart } from "./team.js";
 
@@ -17,6 +19,10 @@ export async function createTeam(options: TeamOptions): Promise<Team> {
     import.meta.url.endsWith(".ts") ? "../../dist/runtime/worker.js" : "./worker.js",
     import.meta.url,
   );
+  if (!existsSync(fileURLToPath(script)))
+    throw new Error(
+      `runtime: ${options.threads} threads need ${fileURLToPath(script)}, which is missing; run "npm run build", or use one thread`,
+    );
   const workers = Array.from({ length: options.threads - 1 }, (_, index) => {
     const start: WorkerStart = {
       memory: options.memory,
@@ -25,18 +31,29 @@ export async function createTeam(options: TeamOptions): Promise<Team> {
       library: options.library,
       workspace: options.workspace(index + 1),
     };
-    return new Worker(script, { workerData: start });
+    // Not the process's own options: some (`--input-type`, loaders) only fit its main script.
+    return new Worker(script, { workerData: start, execArgv: [] });
   });
-  await Promise.all(
-    workers.map(
-      (worker) =>
-        new Promise<void>((resolve, reject) => {
-          worker.once("message", () => resolve());
-          worker.once("error", reject);
-        }),
-    ),
-  );
+  const dismiss = () => Promise.all(workers.map((worker) => worker.terminate()));
+  try {
+    await Promise.all(
+      workers.map(
+        (worker) =>
+          new Promise<void>((resolve, reject) => {
+            worker.once("message", () => resolve());
+            worker.once("error", reject);
+          }),
+      ),
+    );
+  } catch (error) {
+    await dismiss();
+    throw new Error(
+      `runtime: a worker thread did not start: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
   for (const worker of workers) {
+    // A process whose work is done ends, whether or not its teams were closed.
     worker.unref();
     // A lost thread would leave the others waiting at a barrier for ever.
     worker.on("error", (error: Error) => {
@@ -63,7 +80,7 @@ export async function createTeam(options: TeamOptions): Promise<Team> {
       Atomics.notify(words, word(control.call));
     },
     async close() {
-      await Promise.all(workers.map((worker) => worker.terminate()));
+      await dismiss();
     },
   };
 }

@@ -8,6 +8,7 @@ import { evaluate } from "../../src/tensor/evaluate.js";
 import { type Program, trace } from "../../src/tensor/program.js";
 import { concat, full, iota, type Tensor } from "../../src/tensor/tensor.js";
 import { cases, differentiable, programOf, sample, uniform } from "../tensor/cases.js";
+import { expectClose, run } from "./run.js";
 
 const runtimes: Record<string, Runtime> = {};
 beforeAll(async () => {
@@ -17,38 +18,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const runtime of Object.values(runtimes)) await runtime.close();
 });
-
-function run(runtime: Runtime, program: Program, inputs: readonly NDArray[]): NDArray[] {
-  const executable = compile(runtime, program);
-  inputs.forEach((value, index) => {
-    executable.inputs[index]!.set(value.data);
-  });
-  executable.run();
-  // A second run sees what the first left in the arena.
-  executable.run();
-  const results = executable.outputs.map((buffer) => ({
-    dtype: buffer.dtype,
-    shape: buffer.shape,
-    data: buffer.copy(),
-  }));
-  executable.release();
-  return results;
-}
-
-function expectClose(actual: readonly NDArray[], wanted: readonly NDArray[], tolerance: number) {
-  expect(actual.length).toBe(wanted.length);
-  wanted.forEach((reference, k) => {
-    const found = actual[k]!;
-    expect(found.shape).toEqual(reference.shape);
-    const scale = Math.max(1, ...Array.from(reference.data, (x) => (Number.isFinite(x) ? Math.abs(x) : 0)));
-    reference.data.forEach((value, index) => {
-      const own = found.data[index]!;
-      if (!Number.isFinite(value)) expect(own).toBe(value);
-      else if (!(Math.abs(own - value) <= tolerance * scale))
-        throw new Error(`output ${k}, element ${index}: ${own} where the definition gives ${value}`);
-    });
-  });
-}
 
 const tolerance = { f32: 1e-5, f64: 1e-12 } as const;
 
