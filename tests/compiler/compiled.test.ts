@@ -5,7 +5,7 @@ import { compile } from "../../src/compiler/compile.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import type { NDArray } from "../../src/tensor/array.js";
 import { evaluate } from "../../src/tensor/evaluate.js";
-import { type Program, trace } from "../../src/tensor/program.js";
+import { trace } from "../../src/tensor/program.js";
 import { concat, full, iota, type Tensor } from "../../src/tensor/tensor.js";
 import { cases, differentiable, programOf, sample, uniform } from "../tensor/cases.js";
 import { expectClose, run } from "./run.js";
