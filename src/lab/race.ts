@@ -17,7 +17,7 @@ import { lockFolder } from "./lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "./machine.js";
 import type { Problem } from "./problem.js";
 import { type RunOptions, type RunStatus, train } from "./run.js";
-import { type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
+import { bestOf, type Outcome, outcomeOf, qualityOf, rank, type Score, scoreOf } from "./score.js";
 import { openSession } from "./session.js";
 import {
   engineSettingsSchema,
@@ -158,13 +158,16 @@ export function readRace(folder: string): RaceRecord {
     entry,
     run: existsSync(join(entry.folder, "run.json")) ? readRun(entry.folder) : undefined,
   }));
-  const scores = labelsOf(settings.optimizers).map((label) =>
-    scoreOf(
+  const quality = qualityOf(settings.limits);
+  const scores = labelsOf(settings.optimizers).map((label) => {
+    const own = entries.filter(({ entry }) => entry.label === label).map(({ run }) => run);
+    return scoreOf(
       label,
-      entries.filter(({ entry }) => entry.label === label).map(({ run }) => outcomeOf(run?.result)),
-    ),
-  );
-  return { folder, created, settings, environment, entries, scores: rank(scores) };
+      own.map((run) => outcomeOf(run?.result)),
+      own.map((run) => bestOf(run?.measurements ?? [], quality)),
+    );
+  });
+  return { folder, created, settings, environment, entries, scores: rank(scores, quality) };
 }
 
 /**

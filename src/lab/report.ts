@@ -3,7 +3,17 @@ import { type Chart, drawChart, escapeText, type Point } from "./chart.js";
 import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignificant } from "./format.js";
 import type { Environment } from "./machine.js";
 import type { RaceRecord } from "./race.js";
-import { describeReached, median, outcomeOf, type Score, type Statistic, scoreOf } from "./score.js";
+import {
+  bestOf,
+  describeReached,
+  median,
+  outcomeOf,
+  type Quality,
+  qualityOf,
+  type Score,
+  type Statistic,
+  scoreOf,
+} from "./score.js";
 import type { RunSettings, Target } from "./settings.js";
 import { stopReasons } from "./stop.js";
 import type { Measurement, RunRecord } from "./store.js";
@@ -24,6 +34,7 @@ interface Page {
   /** Best first. */
   readonly groups: readonly Group[];
   readonly target: Target | undefined;
+  readonly quality: Quality;
   readonly facts: readonly (readonly [string, string])[];
   readonly command: string;
 }
@@ -48,6 +59,7 @@ export function raceReport(race: RaceRecord, context: ReportContext): string {
     score,
   }));
   const { target } = race.settings.limits;
+  const metric = describeMetric(qualityOf(race.settings.limits).metric);
   const [first] = groups;
   const won = first && first.score.reached > 0 && Number.isFinite(first.score.seconds.median);
   const finished = race.scores.every((score) => score.unfinished === 0);
@@ -59,13 +71,16 @@ export function raceReport(race: RaceRecord, context: ReportContext): string {
           ? `${first.label} reached ${describeTarget(target)} first, in ${formatSeconds(first.score.seconds.median)} of training (median of ${plural(first.score.runs, "run")}).`
           : target
             ? `No optimizer reached ${describeTarget(target)} on most seeds.`
-            : "This race has no target.",
+            : first && Number.isFinite(first.score.best)
+              ? `No target was set. ${first.label} came to the best ${metric}, ${formatMetric(metric, first.score.best)} (median of ${plural(first.score.runs, "run")}).`
+              : "No target was set.",
         ...(finished ? [] : ["The race is not finished: what follows is what was recorded so far."]),
       ].join(" "),
       created: race.created,
       environment: race.environment,
       groups,
       target,
+      quality: qualityOf(race.settings.limits),
       facts: [...facts(context, race.settings, race.environment), ["Seeds", race.settings.seeds.join(", ")]],
       command: context.command,
     },
@@ -76,7 +91,14 @@ export function raceReport(race: RaceRecord, context: ReportContext): string {
 /** The report of one run. */
 export function runReport(run: RunRecord, context: ReportContext): string {
   const { name } = run.settings.optimizer;
-  const group = { label: name, colour: 0, runs: [run], score: scoreOf(name, [outcomeOf(run.result)]) };
+  const quality = qualityOf(run.settings.limits);
+  const best = bestOf(run.measurements, quality);
+  const group = {
+    label: name,
+    colour: 0,
+    runs: [run],
+    score: scoreOf(name, [outcomeOf(run.result)], [best]),
+  };
   return page(
     {
       title: `${run.settings.problem.name}: ${name}`,
@@ -85,6 +107,7 @@ export function runReport(run: RunRecord, context: ReportContext): string {
       environment: run.environment,
       groups: [group],
       target: run.settings.limits.target,
+      quality,
       facts: [...facts(context, run.settings, run.environment), ["Seed", String(run.settings.seed)]],
       command: context.command,
     },
@@ -92,8 +115,9 @@ export function runReport(run: RunRecord, context: ReportContext): string {
   );
 }
 
+const describeMetric = (metric: string) => (metric === "loss" ? "test loss" : `test ${metric}`);
 export const describeTarget = ({ metric, value }: Target): string =>
-  `${metric === "loss" ? "test loss" : `test ${metric}`} ${formatMetric(metric, value)}`;
+  `${describeMetric(metric)} ${formatMetric(metric, value)}`;
 
 const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
@@ -190,11 +214,8 @@ function thin<T>(list: readonly T[], most: number): T[] {
 }
 
 function charts(pageData: Page): { chart: Chart; xName: string }[] {
-  const metric =
-    pageData.target?.metric ??
-    Object.keys(pageData.groups[0]?.runs[0]?.measurements[0]?.test ?? {})[0] ??
-    "loss";
   const { target } = pageData;
+  const { metric } = pageData.quality;
   const quantities = [
     {
       id: "loss",
@@ -282,7 +303,7 @@ const swatch = (colour: number) =>
   `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
 
 function rankingTable(pageData: Page): string {
-  const metric = pageData.target?.metric;
+  const { metric } = pageData.quality;
   return table(
     pageData.target
       ? `To ${describeTarget(pageData.target)}: median over seeds, range of the runs that arrived`
@@ -296,19 +317,11 @@ function rankingTable(pageData: Page): string {
       "Gradient evaluations",
       "A step",
       "Compilation",
-      "Best",
+      `Best ${describeMetric(metric)}`,
     ],
     pageData.groups.map(({ label, colour, runs, score }, index) => {
       const results = runs.flatMap((run) => (run.result ? [run.result] : []));
       const perStep = median(results.filter((r) => r.steps > 0).map((r) => r.seconds / r.steps));
-      const bests = runs.flatMap((run) => {
-        const values = run.measurements.flatMap(({ test }) =>
-          metric && metric in test ? [test[metric]!] : [],
-        );
-        const usable = values.filter(Number.isFinite);
-        if (usable.length === 0) return [];
-        return [pageData.target?.goal === "min" ? Math.min(...usable) : Math.max(...usable)];
-      });
       return [
         numeric(String(index + 1)),
         `<th scope="row">${swatch(colour)}${escapeText(label)}</th>`,
@@ -318,14 +331,14 @@ function rankingTable(pageData: Page): string {
         numeric(withRange(score.gradients, formatCount)),
         numeric(formatSeconds(perStep)),
         numeric(formatSeconds(median(results.map((r) => r.compileSeconds)))),
-        numeric(metric && bests.length > 0 ? formatMetric(metric, median(bests)) : "—"),
+        numeric(Number.isFinite(score.best) ? formatMetric(metric, score.best) : "—"),
       ].join("");
     }),
   );
 }
 
 function runsTable(pageData: Page): string {
-  const metric = pageData.target?.metric;
+  const { metric } = pageData.quality;
   return table(
     "Every run",
     ["Optimizer", "Seed", "End", "Training time", "Steps", "Training loss", "Test"],
@@ -343,7 +356,7 @@ function runsTable(pageData: Page): string {
           numeric(formatSeconds(result?.seconds ?? last?.seconds ?? Number.NaN)),
           numeric(formatCount(result?.steps ?? last?.step ?? 0)),
           numeric(last?.loss === undefined ? "—" : formatSignificant(last.loss, 4)),
-          numeric(metric && last?.test[metric] !== undefined ? formatMetric(metric, last.test[metric]) : "—"),
+          numeric(last?.test[metric] !== undefined ? formatMetric(metric, last.test[metric]) : "—"),
         ].join("");
       }),
     ),

@@ -1,5 +1,6 @@
 /** What a race measured, by optimizer: cost to the target over seeds, and who won. */
-import type { RunResult } from "./store.js";
+import type { Limits, Target } from "./settings.js";
+import type { Measurement, RunResult } from "./store.js";
 
 /** How one run of a race ended. */
 export type Outcome =
@@ -23,6 +24,19 @@ export function outcomeOf(result: RunResult | undefined): Outcome {
   return { kind: "missed", steps: result.steps, seconds: result.seconds };
 }
 
+/** What is compared where no run arrived: a metric, and whether larger or smaller is better. */
+export type Quality = Pick<Target, "metric" | "goal">;
+
+/** The target's metric; without a target, the test loss. */
+export const qualityOf = ({ target }: Limits): Quality => target ?? { metric: "loss", goal: "min" };
+
+/** The best value that was measured; NaN when there is none. */
+export function bestOf(measurements: readonly Measurement[], { metric, goal }: Quality): number {
+  const values = measurements.map(({ test }) => test[metric]!).filter(Number.isFinite);
+  if (values.length === 0) return Number.NaN;
+  return goal === "min" ? Math.min(...values) : Math.max(...values);
+}
+
 export interface Statistic {
   /** Infinite when at least half of the runs never arrived. */
   readonly median: number;
@@ -42,6 +56,8 @@ export interface Score {
   readonly seconds: Statistic;
   readonly steps: Statistic;
   readonly gradients: Statistic;
+  /** Median over runs of the best value of the quality; NaN when nothing was measured. */
+  readonly best: number;
 }
 
 /** The middle value; of an even number, the mean of the two in the middle. Infinity counts as the largest. */
@@ -56,7 +72,7 @@ export function median(values: readonly number[]): number {
  * The score of one optimizer. Every finished run counts: one that never arrived needed infinite time, so that the
  * median says what a typical seed needs, not what the lucky ones needed.
  */
-export function scoreOf(label: string, outcomes: readonly Outcome[]): Score {
+export function scoreOf(label: string, outcomes: readonly Outcome[], bests: readonly number[]): Score {
   const finished = outcomes.filter((outcome) => outcome.kind !== "unfinished");
   const statistic = (of: (outcome: Extract<Outcome, { kind: "reached" }>) => number): Statistic => {
     const values = finished.map((o) => (o.kind === "reached" ? of(o) : Number.POSITIVE_INFINITY));
@@ -78,19 +94,24 @@ export function scoreOf(label: string, outcomes: readonly Outcome[]): Score {
     seconds: statistic((o) => o.seconds),
     steps: statistic((o) => o.steps),
     gradients: statistic((o) => o.gradients),
+    best: median(bests.filter(Number.isFinite)),
   };
 }
 
-/** Best first: by median time to the target, then by how many runs arrived; those without a finished run come last. */
-export function rank(scores: readonly Score[]): Score[] {
-  const key = (score: Score) =>
-    Number.isNaN(score.seconds.median) ? Number.MAX_VALUE : score.seconds.median;
+/**
+ * Best first: by median time to the target, then by how many runs arrived, then by the best value; those without a
+ * finished run come last.
+ */
+export function rank(scores: readonly Score[], { goal }: Quality): Score[] {
+  const last = (value: number) => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
   const order = (a: number, b: number) => (a === b ? 0 : a < b ? -1 : 1);
+  const sign = goal === "min" ? 1 : -1;
   return [...scores].sort(
     (a, b) =>
-      order(a.runs === a.unfinished ? 1 : 0, b.runs === b.unfinished ? 1 : 0) ||
-      order(key(a), key(b)) ||
+      order(Number(a.runs === a.unfinished), Number(b.runs === b.unfinished)) ||
+      order(last(a.seconds.median), last(b.seconds.median)) ||
       b.reached - a.reached ||
+      order(last(sign * a.best), last(sign * b.best)) ||
       a.diverged - b.diverged,
   );
 }

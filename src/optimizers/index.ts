@@ -19,7 +19,7 @@ export {
   stepwise,
   warmUp,
 } from "./schedule.js";
-export { type Option, type Options, SettingsError, type SettingsOf } from "./settings.js";
+export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
 export {
   chain,
   type StateSpec,

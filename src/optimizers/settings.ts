@@ -71,6 +71,22 @@ export const choice = <const T extends string>(
   read: (given) => choices.find((option) => option === given),
 });
 
+export const text = (
+  fallback: string,
+  about: string,
+  range: string,
+  allowed: (given: string) => boolean = () => true,
+): Option<string> => ({
+  default: fallback,
+  about,
+  range,
+  // A command line cannot tell the text "128" from the number.
+  read: (given) => {
+    const value = typeof given === "number" ? String(given) : given;
+    return typeof value === "string" && allowed(value) ? value : undefined;
+  },
+});
+
 /** What was given of a method's settings is unusable; the message says why and what to do. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";

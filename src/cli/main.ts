@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/** The command line. Commands are loaded when they are called: help is instant. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { exitCodes, fail } from "./failure.js";
+import {
+  addEngineOptions,
+  addLimitOptions,
+  type InfoFlags,
+  type ListFlags,
+  type RaceFlags,
+  type TrainFlags,
+} from "./options.js";
+
+// Reading less than is written (| head) is no failure.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === "EPIPE" ? 0 : exitCodes.failure);
+  });
+
+const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+  description: string;
+};
+
+const program = new Command("thalweg")
+  .description(manifest.description)
+  .version(manifest.version, "-v, --version")
+  .option("--debug", "show where an error came from")
+  .showSuggestionAfterError()
+  .showHelpAfterError("(--help lists the options)")
+  .exitOverride()
+  .addHelpText(
+    "after",
+    `
+Examples:
+  thalweg race                                   four optimizers on handwritten digits, to 97 % of the test
+  thalweg race fashion-mlp -o adam -o sgd:learningRate=0.1 --seeds 5
+  thalweg race table:file=houses.csv,target=price --target loss=0.1
+  thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
+  thalweg train --resume runs/cnn --steps 4000
+  thalweg list adamw                             every setting, with its default and range
+  thalweg info                                   this machine: libraries, threads, speed
+
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line, 130 interrupted.`,
+  );
+
+const race = program
+  .command("race [problem]")
+  .summary("train one problem with several optimizers, and rank them")
+  .description(
+    "Trains one problem with several optimizers on several seeds, to one target, and ranks them by the time to it.\n" +
+      "A problem is a name with options: digits-mlp, digits-mlp:hidden=256-128 (thalweg list names all).",
+  )
+  .option("-o, --optimizer <name:settings...>", "repeat for each; default: sgd momentum adam adamw")
+  .option("--seeds <count>", "seeds, counted from --seed (default: 3)");
+addLimitOptions(race);
+addEngineOptions(race).action(async (problem: string | undefined, flags: RaceFlags) => {
+  await (await import("./race.js")).race(problem, flags);
+});
+
+const train = program
+  .command("train [problem]")
+  .summary("train one problem with one optimizer")
+  .description("Trains one problem with one optimizer, recording and saving as it goes.")
+  .option("-o, --optimizer <name:settings>", "default: adam");
+addLimitOptions(train);
+addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
+  await (await import("./train.js")).train(problem, flags);
+});
+
+program
+  .command("list [name]")
+  .description("Lists problems and optimizers, or the options of one.")
+  .option("--json", "as JSON")
+  .action(async (name: string | undefined, flags: ListFlags) => {
+    await (await import("./list.js")).list(name, flags);
+  });
+
+program
+  .command("info")
+  .description("Shows versions, the BLAS that was found, threads and the measured speed of products.")
+  .option("--json", "as JSON")
+  .action(async (flags: InfoFlags) => {
+    await (await import("./info.js")).info(flags);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Commander has printed its own message; help and version are no failures.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  else fail(error, program.opts<{ debug?: boolean }>().debug ?? false);
+}

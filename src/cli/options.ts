@@ -1,0 +1,171 @@
+/** Options that commands share, and the reading of their values. */
+import type { Command } from "commander";
+import { UsageError } from "../lab/errors.js";
+import type { EngineSettings, Limits, OptimizerSettings, ProblemSettings, Target } from "../lab/settings.js";
+
+interface EngineFlags {
+  readonly threads?: string;
+  readonly backend?: string;
+}
+interface LimitFlags {
+  readonly seed?: string;
+  readonly batch?: string;
+  readonly target?: string;
+  readonly steps?: string;
+  readonly seconds?: string;
+  readonly evaluateEvery?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly json?: boolean;
+}
+export interface RaceFlags extends EngineFlags, LimitFlags {
+  readonly optimizer?: readonly string[];
+  readonly seeds?: string;
+}
+export interface TrainFlags extends EngineFlags, LimitFlags {
+  readonly optimizer?: string;
+}
+export interface InfoFlags {
+  readonly json?: boolean;
+}
+export type ListFlags = InfoFlags;
+
+export const addLimitOptions = (command: Command): Command =>
+  command
+    .option("--seed <number>", "of the initial values and the batches (default: 0)")
+    .option("--batch <size>", "examples in a step (default: the problem's)")
+    .option("--target <metric=value>", "stop when the test reaches it: 97%, accuracy=0.97, loss=0.1, none")
+    .option("--steps <count>", "stop after so many steps (default: the problem's)")
+    .option("--seconds <time>", "stop after so many seconds of training")
+    .option("--evaluate-every <steps>", "steps between tests (default: the problem's)")
+    .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
+    .option("--resume <folder>", "go on with what was begun there");
+
+export const addEngineOptions = (command: Command): Command =>
+  command
+    .option("--threads <count>", "default: all processors")
+    .option("--backend <native|portable>", "matrix products by the machine's BLAS or by WebAssembly alone")
+    .option("--json", "print the result as JSON");
+
+/**
+ * "adam:learningRate=0.01,beta1=0.8" in its parts. What follows a comma without "=" belongs to the value before it.
+ *
+ * @throws UsageError
+ */
+export function readNamed(text: string): {
+  name: string;
+  settings: Record<string, string | number | boolean>;
+} {
+  const [, name, rest] = /^([^:]*)(?::(.*))?$/s.exec(text)!;
+  if (!/^[a-z][a-zA-Z0-9-]{0,63}$/.test(name!))
+    throw new UsageError(`"${text}" begins with no name; write name or name:setting=value,setting=value`);
+  const settings: Record<string, string> = {};
+  let last: string | undefined;
+  for (const part of rest === undefined || rest === "" ? [] : rest.split(",")) {
+    const equals = part.indexOf("=");
+    const key = part.slice(0, Math.max(0, equals)).trim();
+    if (/^[a-zA-Z][a-zA-Z0-9]*$/.test(key)) {
+      if (Object.hasOwn(settings, key)) throw new UsageError(`"${text}" sets ${key} twice`);
+      settings[key] = part.slice(equals + 1).trim();
+      last = key;
+    } else if (last !== undefined) settings[last] += `,${part}`;
+    else throw new UsageError(`"${part}" in "${text}" is no setting; write setting=value`);
+  }
+  return { name: name!, settings };
+}
+
+export const readOptimizer = (text: string): OptimizerSettings => readNamed(text);
+export function readProblem(text: string): ProblemSettings {
+  const { name, settings } = readNamed(text);
+  return { name, options: settings };
+}
+
+/** @throws UsageError when it is given and no whole number from `least`. */
+export function readCount(flag: string, given: string | undefined, least = 1): number | undefined {
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (given.trim() === "" || !Number.isSafeInteger(value) || value < least || value >= 2 ** 31)
+    throw new UsageError(`--${flag} is "${given}"; use a whole number of at least ${least}`);
+  return value;
+}
+
+function readSeconds(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (!(Number.isFinite(value) && value > 0))
+    throw new UsageError(`--seconds is "${given}"; use a number above 0`);
+  return value;
+}
+
+/**
+ * The target: a percentage of accuracy, or a metric with its value.
+ *
+ * @param metrics those of the problem, with the direction that is better.
+ * @throws UsageError
+ */
+export function readTarget(
+  given: string | undefined,
+  metrics: Readonly<Record<string, Target["goal"]>>,
+  fallback: Target | undefined,
+): Target | undefined {
+  if (given === undefined) return fallback;
+  if (given === "none") return undefined;
+  const names = Object.keys(metrics);
+  const [, metric = names[0]!, digits, percent] =
+    /^(?:([a-zA-Z]+)\s*=\s*)?([-+.eE\d]+)\s*(%?)$/.exec(given) ?? [];
+  const value = Number(digits ?? Number.NaN) / (percent === "%" ? 100 : 1);
+  const goal = Object.hasOwn(metrics, metric) ? metrics[metric] : undefined;
+  if (goal === undefined || !Number.isFinite(value))
+    throw new UsageError(
+      `--target is "${given}"; use metric=value with one of ${names.join(", ")}, such as ${names[0]}=${names[0] === "accuracy" ? "0.97" : "0.1"}, or none`,
+    );
+  if (metric === "accuracy" && !(value > 0 && value <= 1))
+    throw new UsageError(`--target is "${given}"; an accuracy is above 0 and at most 1 (or 100%)`);
+  return { metric, value, goal };
+}
+
+export function readEngine(flags: EngineFlags): EngineSettings {
+  const threads = readCount("threads", flags.threads);
+  if (threads !== undefined && threads > 64) throw new UsageError(`--threads is ${threads}; use at most 64`);
+  const { backend } = flags;
+  if (backend !== undefined && backend !== "native" && backend !== "portable")
+    throw new UsageError(`--backend is "${backend}"; use native or portable`);
+  return { ...(backend ? { backend } : {}), ...(threads ? { threads } : {}) };
+}
+
+/** The limits that were given; what was not has the fallback. */
+export function readLimits(
+  flags: LimitFlags,
+  metrics: Readonly<Record<string, Target["goal"]>>,
+  fallback: { readonly steps: number; readonly target: Target | undefined },
+): Limits {
+  const target = readTarget(flags.target, metrics, fallback.target);
+  const seconds = readSeconds(flags.seconds);
+  return {
+    steps: readCount("steps", flags.steps) ?? fallback.steps,
+    ...(seconds === undefined ? {} : { seconds }),
+    ...(target ? { target } : {}),
+  };
+}
+
+/** @throws UsageError when a flag is given that a resumed run cannot change. */
+export function refuseWithResume(
+  flags: RaceFlags | TrainFlags,
+  problem: string | undefined,
+  changeable: readonly string[],
+): void {
+  if (problem !== undefined)
+    throw new UsageError(`"${problem}" is given beside --resume, which goes on with the problem it finds`);
+  const fixed = Object.keys(flags).find((flag) => !["resume", "json", ...changeable].includes(flag));
+  if (fixed !== undefined)
+    throw new UsageError(
+      `--${fixed.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} is given beside --resume, which goes on with what it finds` +
+        (changeable.length > 0 ? `; only ${changeable.map((c) => `--${c}`).join(", ")} can change` : ""),
+    );
+}
+
+/** A folder for a run that was given none: thalweg-runs/<name>-<date>-<time>. */
+export function newFolder(name: string, now = new Date()): string {
+  const stamp = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  return `thalweg-runs/${name}-${stamp}`;
+}

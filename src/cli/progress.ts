@@ -1,0 +1,75 @@
+/** How a run goes, while it goes: one line that changes in a terminal, a line now and then elsewhere. */
+import pc from "picocolors";
+import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
+import type { RunStatus } from "../lab/run.js";
+import type { Limits } from "../lab/settings.js";
+import { plain, symbol } from "./text.js";
+
+export interface Progress {
+  update(status: RunStatus): void;
+  /** A line that stays, above the one that changes. */
+  note(line: string): void;
+  /** Clears the line that changes. */
+  end(): void;
+}
+
+/** Milliseconds between two refreshments of a terminal's line, and between two lines elsewhere. */
+const [refreshment, report] = [100, 10_000];
+
+export function showProgress(label: string, limits: Limits): Progress {
+  const live = process.stderr.isTTY === true;
+  const began = performance.now();
+  let shown = live ? Number.NEGATIVE_INFINITY : began;
+  let firstStep: number | undefined;
+  let firstSeconds = 0;
+  const clear = () => {
+    if (live) process.stderr.write("\r\x1b[2K");
+  };
+  return {
+    update(status) {
+      const now = performance.now();
+      if (firstStep === undefined) {
+        firstStep = status.step;
+        firstSeconds = status.seconds;
+      }
+      if (now - shown < (live ? refreshment : report)) return;
+      shown = now;
+      const rate = (status.step - firstStep) / Math.max(status.seconds - firstSeconds, 1e-9);
+      const line = plain(describe(label, limits, status, rate));
+      if (live) process.stderr.write(`\r\x1b[2K${cut(line, (process.stderr.columns ?? 80) - 1)}`);
+      else process.stderr.write(`${line}\n`);
+    },
+    note(line) {
+      clear();
+      process.stderr.write(`${plain(line)}\n`);
+    },
+    end: clear,
+  };
+}
+
+function describe(
+  label: string,
+  limits: Limits,
+  { step, loss, last, seconds }: RunStatus,
+  rate: number,
+): string {
+  const metric = limits.target?.metric ?? "accuracy";
+  const value = last?.test[metric];
+  const left = [
+    ...(rate > 0 ? [(limits.steps - step) / rate] : []),
+    ...(limits.seconds === undefined ? [] : [limits.seconds - seconds]),
+  ];
+  return [
+    label,
+    `step ${formatCount(step)} of ${limits.target ? "at most " : ""}${formatCount(limits.steps)}`,
+    ...(rate > 0 ? [`${formatSignificant(rate, 3)} steps/s`] : []),
+    ...(loss === undefined ? [] : [`loss ${formatSignificant(loss, 3)}`]),
+    ...(value === undefined ? [] : [`${metric} ${formatMetric(metric, value)}`]),
+    ...(left.length > 0
+      ? [`${limits.target ? "at most " : ""}${formatSeconds(Math.max(0, Math.min(...left)))} left`]
+      : []),
+  ].join(` ${symbol.dot} `);
+}
+
+const cut = (text: string, width: number) =>
+  pc.dim(text.length > width ? `${text.slice(0, Math.max(0, width - 3))}...` : text);

@@ -1,0 +1,26 @@
+/** A runtime and a folder for a command; errors of the environment become the user's. */
+import { UserError } from "../lab/errors.js";
+import type { EngineSettings } from "../lab/settings.js";
+import { createRuntime, type Runtime } from "../runtime/runtime.js";
+
+/** @throws UserError when the wanted backend is not to be had. */
+export async function openRuntime({ backend, threads }: EngineSettings): Promise<Runtime> {
+  try {
+    return await createRuntime({
+      ...(backend ? { blas: backend } : {}),
+      ...(threads ? { threads } : {}),
+    });
+  } catch (error) {
+    throw new UserError((error as Error).message, { cause: error });
+  }
+}
+
+/** An argument as a shell needs it. */
+export const quote = (argument: string): string =>
+  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+
+/** "adam:learningRate=0.01", as it is given on the command line. */
+export function named(name: string, settings: Readonly<Record<string, unknown>>): string {
+  const list = Object.entries(settings).map(([key, value]) => `${key}=${String(value)}`);
+  return list.length === 0 ? name : `${name}:${list.join(",")}`;
+}

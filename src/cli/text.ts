@@ -1,0 +1,48 @@
+/** Text for terminals, and for what is none. */
+import pc from "picocolors";
+
+/** Without colours and symbols beyond ASCII where the terminal may not show them. */
+export const unicode =
+  process.platform !== "win32"
+    ? /utf-?8/i.test(process.env.LC_ALL || process.env.LC_CTYPE || process.env.LANG || "UTF-8") &&
+      process.env.TERM !== "linux"
+    : process.env.WT_SESSION !== undefined;
+
+export const symbol = unicode
+  ? { dash: "—", rule: "─", dot: "·", atMost: "≤", ellipsis: "…" }
+  : { dash: "-", rule: "-", dot: "|", atMost: "<=", ellipsis: "..." };
+
+/** Replaces what a terminal without unicode cannot show. */
+export const plain = (text: string): string =>
+  unicode
+    ? text
+    : text
+        .replaceAll("—", "-")
+        .replaceAll("–", "-")
+        .replaceAll("…", "...")
+        .replaceAll("×", "x")
+        .replaceAll("·", "|");
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+}
+
+/** A table in columns, the titles underlined. */
+export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const widths = columns.map(({ title }, k) => Math.max(title.length, ...rows.map((row) => row[k]!.length)));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, k) => (columns[k]!.align === "right" ? cell.padStart(widths[k]!) : cell.padEnd(widths[k]!)))
+      .join("  ")
+      .trimEnd();
+  const rule = symbol.rule.repeat(widths.reduce((a, b) => a + b + 2, -2));
+  return plain(
+    [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n"),
+  );
+}
+
+export const print = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+export const printJson = (value: unknown): void => print(JSON.stringify(value, undefined, 2));

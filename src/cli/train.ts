@@ -1,0 +1,160 @@
+/** `thalweg train`: one optimizer, recorded and resumable. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { UserError } from "../lab/errors.js";
+import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
+import { describeEnvironment } from "../lab/machine.js";
+import type { Problem } from "../lab/problem.js";
+import { openProblem } from "../lab/problems/registry.js";
+import { runReport } from "../lab/report.js";
+import { train as trainSession } from "../lab/run.js";
+import { openSession, optimizerFor } from "../lab/session.js";
+import type { RunSettings } from "../lab/settings.js";
+import { createRun, type RunResult, readRun, replaceFile, resumeRun } from "../lab/store.js";
+import { exitCodes } from "./failure.js";
+import { listenForInterruption } from "./interrupt.js";
+import {
+  newFolder,
+  readCount,
+  readEngine,
+  readLimits,
+  readOptimizer,
+  readProblem,
+  refuseWithResume,
+  type TrainFlags,
+} from "./options.js";
+import { showProgress } from "./progress.js";
+import { named, openRuntime, quote } from "./setup.js";
+import { plain, print, printJson } from "./text.js";
+
+interface Plan {
+  readonly folder: string;
+  readonly problem: Problem;
+  readonly settings: RunSettings;
+  readonly resumes: boolean;
+}
+
+export async function train(problemText: string | undefined, flags: TrainFlags): Promise<void> {
+  const plan =
+    flags.resume === undefined ? begin(problemText, flags) : goOn(problemText, flags, flags.resume);
+  const { folder, problem, settings } = plan;
+  const complete = optimizerFor(problem, settings.optimizer).settings;
+  const runtime = await openRuntime(settings.engine);
+  const interruption = listenForInterruption();
+  let result: RunResult;
+  try {
+    process.stderr.write(plain(`${problem.settings.name}: ${problem.summary}\n`));
+    const session = openSession(runtime, problem, settings);
+    const store = plan.resumes
+      ? await resumeRun(folder, settings.limits)
+      : await createRun(folder, settings, describeEnvironment(runtime));
+    const progress = showProgress(`${settings.optimizer.name}, seed ${settings.seed}`, settings.limits);
+    try {
+      result = await trainSession(store, session, {
+        signal: interruption.signal,
+        onProgress: progress.update,
+      });
+    } finally {
+      progress.end();
+      store.close();
+    }
+  } finally {
+    interruption.dispose();
+    await runtime.close();
+  }
+  const report = join(folder, "report.html");
+  replaceFile(
+    report,
+    runReport(readRun(folder), {
+      problem: problem.summary,
+      command: commandOf(settings),
+      settings: { [settings.optimizer.name]: complete },
+    }),
+  );
+  show(folder, report, settings, result, flags.json ?? false);
+  if (result.diverged)
+    throw new UserError(
+      `${settings.optimizer.name} diverged at step ${formatCount(result.diverged.step)}: the loss is ${result.diverged.loss}` +
+        `${result.diverged.loss === "NaN" || result.diverged.loss.includes("Infinity") ? "" : " and its gradient is not finite"}; ` +
+        `lower the learning rate (it is ${String(complete.learningRate)}) or clip the gradient: --optimizer ${settings.optimizer.name}:learningRate=${formatSignificant(Number(complete.learningRate) / 10, 2)},clipNorm=1`,
+    );
+  if (interruption.exitCode !== undefined) {
+    process.stderr.write(`interrupted; go on with: thalweg train --resume ${quote(folder)}\n`);
+    process.exitCode = interruption.exitCode ?? exitCodes.interrupted;
+  }
+}
+
+function begin(problemText: string | undefined, flags: TrainFlags): Plan {
+  const optimizer = readOptimizer(flags.optimizer ?? "adam");
+  const engine = readEngine(flags);
+  const seed = readCount("seed", flags.seed, 0) ?? 0;
+  const problem = openProblem(readProblem(problemText ?? "digits-mlp"));
+  const { defaults, metrics } = problem;
+  const folder = flags.out ?? newFolder(`${problem.settings.name}-${optimizer.name}`);
+  if (existsSync(join(folder, "run.json")))
+    throw new UserError(
+      `"${folder}" already holds a run; go on with --resume ${quote(folder)}, or choose another folder with --out`,
+    );
+  return {
+    folder,
+    problem,
+    resumes: false,
+    settings: {
+      problem: problem.settings,
+      optimizer,
+      seed,
+      batch: readCount("batch", flags.batch) ?? defaults.batch,
+      limits: readLimits(flags, metrics, defaults),
+      evaluateEvery: readCount("evaluate-every", flags.evaluateEvery) ?? defaults.evaluateEvery,
+      checkpoint: { seconds: 10 },
+      engine,
+    },
+  };
+}
+
+function goOn(problemText: string | undefined, flags: TrainFlags, folder: string): Plan {
+  refuseWithResume(flags, problemText, ["steps", "seconds", "target"]);
+  const { settings, result } = readRun(folder);
+  const problem = openProblem(settings.problem);
+  const { target, seconds } = settings.limits;
+  const limits = readLimits(flags, problem.metrics, { steps: settings.limits.steps, target });
+  const kept = seconds === undefined || flags.seconds !== undefined ? limits : { ...limits, seconds };
+  if (result?.diverged)
+    throw new UserError(
+      `the run in "${folder}" diverged at step ${formatCount(result.diverged.step)}; start a new one with a lower learning rate`,
+    );
+  return { folder, problem, resumes: true, settings: { ...settings, limits: kept } };
+}
+
+/** The command that repeats a run. */
+function commandOf({ problem, optimizer, seed, batch, limits, evaluateEvery, engine }: RunSettings): string {
+  return [
+    "thalweg train",
+    quote(named(problem.name, problem.options)),
+    `-o ${quote(named(optimizer.name, optimizer.settings))}`,
+    `--seed ${seed} --batch ${batch} --steps ${limits.steps}`,
+    `--target ${limits.target ? `${limits.target.metric}=${limits.target.value}` : "none"}`,
+    ...(limits.seconds === undefined ? [] : [`--seconds ${limits.seconds}`]),
+    `--evaluate-every ${evaluateEvery}`,
+    ...(engine.backend ? [`--backend ${engine.backend}`] : []),
+    ...(engine.threads ? [`--threads ${engine.threads}`] : []),
+  ].join(" ");
+}
+
+function show(folder: string, report: string, settings: RunSettings, result: RunResult, json: boolean): void {
+  if (json) {
+    printJson({ folder, report, settings, result });
+    return;
+  }
+  const { last } = result;
+  print(result.message);
+  print(`${formatCount(result.steps)} steps in ${formatSeconds(result.seconds)} of training`);
+  if (last)
+    print(
+      Object.entries(last.test)
+        .map(([metric, value]) => `test ${metric} ${formatMetric(metric, value)}`)
+        .join(", "),
+    );
+  print(`checkpoint: ${join(folder, "checkpoint.safetensors")}`);
+  print(`report: ${report}`);
+}

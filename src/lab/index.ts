@@ -1,0 +1,32 @@
+/** Problems, runs on disk, races and reports. Node only. */
+export { UserError } from "./errors.js";
+export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
+export type { Problem, ProblemInstance, ProblemKind, RunDefaults } from "./problem.js";
+export { openProblem, problems } from "./problems/registry.js";
+export { type Supervised, startSupervised } from "./problems/supervised.js";
+export {
+  type Entry,
+  type RaceOptions,
+  type RaceRecord,
+  type RaceSettings,
+  readRace,
+  readRaceSettings,
+  runRace,
+} from "./race.js";
+export { type ReportContext, raceReport, runReport } from "./report.js";
+export { meets, type RunOptions, type RunStatus, type Session, train } from "./run.js";
+export { describeReached, type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
+export { openSession, optimizerFor } from "./session.js";
+export type { Limits, OptimizerSettings, ProblemSettings, RunSettings, Target } from "./settings.js";
+export { type StopReason, stopReasons } from "./stop.js";
+export {
+  type Checkpoint,
+  createRun,
+  type Measurement,
+  type RunRecord,
+  type RunResult,
+  type RunStore,
+  readRun,
+  resumeRun,
+} from "./store.js";
+export { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";

@@ -1,0 +1,46 @@
+/** What is trained: a problem by name, complete with data, loss and metrics. */
+import type { Objective } from "../curvature/objective.js";
+import type { Options, SettingsOf } from "../optimizers/settings.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { ProblemSettings, Target } from "./settings.js";
+
+export interface Problem {
+  /** Its name and its complete options. */
+  readonly settings: ProblemSettings;
+  /** One line for people: "784-128-10 relu, 101,770 parameters; 8,000 + 2,000 examples". */
+  readonly summary: string;
+  /** What a run does unless it is told otherwise. */
+  readonly defaults: RunDefaults;
+  /** Settings that suit this problem, by optimizer; they stand between the optimizer's own and the user's. */
+  readonly suggested: Readonly<Record<string, Readonly<Record<string, number | string | boolean>>>>;
+  /** Metrics on the test data, best known first, and whether larger is better. */
+  readonly metrics: Readonly<Record<string, Target["goal"]>>;
+  /** @throws DataError when the batch does not fit the data. */
+  start(runtime: Runtime, options: { readonly seed: number; readonly batch: number }): ProblemInstance;
+}
+
+export interface RunDefaults {
+  readonly batch: number;
+  readonly steps: number;
+  readonly evaluateEvery: number;
+  readonly target: Target | undefined;
+}
+
+/** A problem with its buffers, ready for an optimizer. Equal seeds give equal θ and equal batches. */
+export interface ProblemInstance {
+  readonly objective: Objective;
+  /** Writes the batch and the random key of update number `step` (from 0). Allocates nothing. */
+  load(step: number): void;
+  /** The metrics on the test data at the present θ. */
+  evaluate(): Record<string, number>;
+  release(): void;
+}
+
+/** A problem that can be opened by name. */
+export interface ProblemKind<O extends Options = Options> {
+  readonly name: string;
+  readonly description: string;
+  readonly options: O;
+  /** @throws DataError or SettingsError */
+  open(options: SettingsOf<O>): Omit<Problem, "settings">;
+}

@@ -1,0 +1,62 @@
+/** A run's problem and optimizer, compiled: what the training loop drives. */
+import type { Layout } from "../nn/parameters.js";
+import type { Optimizer } from "../optimizers/optimizer.js";
+import { createOptimizer } from "../optimizers/registry.js";
+import type { Buffer } from "../runtime/memory.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { Problem } from "./problem.js";
+import type { Session } from "./run.js";
+import type { OptimizerSettings, RunSettings } from "./settings.js";
+import type { NamedArray } from "./tensors.js";
+
+/**
+ * The optimizer as it runs on a problem: what is given, before what suits the problem, before its own defaults.
+ *
+ * @throws SettingsError for an unknown name or setting, or a value out of range.
+ */
+export const optimizerFor = (problem: Problem, { name, settings }: OptimizerSettings): Optimizer =>
+  createOptimizer(name, { ...problem.suggested[name], ...settings });
+
+/**
+ * Compiles what a run needs.
+ *
+ *     const session = openSession(runtime, openProblem(settings.problem), settings);
+ */
+export function openSession(runtime: Runtime, problem: Problem, settings: RunSettings): Session {
+  const began = performance.now();
+  const optimizer = optimizerFor(problem, settings.optimizer);
+  const instance = problem.start(runtime, settings);
+  const { objective } = instance;
+  const training = optimizer.start(objective);
+  const compileSeconds = (performance.now() - began) / 1000;
+  return {
+    compileSeconds,
+    step(step) {
+      instance.load(step);
+      return training.step();
+    },
+    evaluate: instance.evaluate,
+    get arrays() {
+      return [
+        ...slices("parameters", objective.layout, objective.parameters),
+        ...(objective.state ? [whole("state", objective.state)] : []),
+        ...Object.entries(training.state).map(([name, buffer]) => whole(`optimizer.${name}`, buffer)),
+      ];
+    },
+    release() {
+      training.release();
+      instance.release();
+    },
+  };
+}
+
+const whole = (name: string, { dtype, shape, data }: Buffer): NamedArray => ({ name, dtype, shape, data });
+
+/** Every parameter under its own name, for other tools that read the file. */
+const slices = (prefix: string, layout: Layout, { dtype, data }: Buffer): NamedArray[] =>
+  layout.entries.map(({ name, shape, offset, size }) => ({
+    name: `${prefix}.${name}`,
+    dtype,
+    shape,
+    data: data.subarray(offset, offset + size),
+  }));
