@@ -126,8 +126,8 @@ export function apply(
     case "max":
     case "min":
       both();
-      if (type === "i32") code.emit(`i32x4.${op.kind}_s`);
-      else code.emit(op.kind === "max" ? `${wide}.pmax` : `${wide}.pmin`);
+      // Not pmax and pmin, which are shorter but lose NaN and the order of −0 and 0.
+      code.emit(type === "i32" ? `i32x4.${op.kind}_s` : `${wide}.${op.kind}`);
       return;
     case "pow":
       both();
@@ -144,26 +144,28 @@ export function apply(
       code.emit(`${wide}.${op.kind}`);
       return;
     case "sign": {
-      // (x > 0) − (x < 0) on masks of −1; NaN → 0
       const x = code.local("v128");
       push(a);
       code.set(x);
-      const compare = (name: "lt" | "gt") => {
-        code.get(x);
-        pushNumber(code, type, 0);
-        code.emit(type === "i32" ? `i32x4.${name}_s` : `${wide}.${name}`);
-      };
       if (type === "i32") {
-        compare("lt");
-        compare("gt");
+        // (x < 0) − (x > 0) on masks of −1
+        for (const compare of ["i32x4.lt_s", "i32x4.gt_s"] as const) {
+          code.get(x);
+          code.i32x4(0);
+          code.emit(compare);
+        }
         code.emit("i32x4.sub");
       } else {
-        compare("gt");
+        // ±1 where |x| > 0; ±0 and NaN are themselves
         pushNumber(code, type, 1);
-        code.emit("v128.and");
-        compare("lt");
-        pushNumber(code, type, 1);
-        code.emit("v128.and", `${wide}.sub`);
+        code.get(x);
+        pushNumber(code, type, -0);
+        code.emit("v128.and", "v128.or");
+        code.get(x);
+        code.get(x);
+        code.emit(`${wide}.abs`);
+        pushNumber(code, type, 0);
+        code.emit(`${wide}.gt`, "v128.bitselect");
       }
       code.release("v128", x);
       return;
@@ -284,8 +286,8 @@ function cast(code: Code, from: DType, to: DType): void {
 /** The reduction of two vectors on the stack. */
 export function combine(code: Code, dtype: DType, reduction: "sum" | "max"): void {
   if (dtype === "i32") code.emit(reduction === "sum" ? "i32x4.add" : "i32x4.max_s");
-  else if (dtype === "f64") code.emit(reduction === "sum" ? "f64x2.add" : "f64x2.pmax");
-  else code.emit(reduction === "sum" ? "f32x4.add" : "f32x4.pmax");
+  else if (dtype === "f64") code.emit(reduction === "sum" ? "f64x2.add" : "f64x2.max");
+  else code.emit(reduction === "sum" ? "f32x4.add" : "f32x4.max");
 }
 export function pushIdentity(code: Code, dtype: DType, reduction: "sum" | "max"): void {
   pushNumber(code, dtype, reduction === "sum" ? 0 : dtype === "i32" ? -0x80000000 : -Infinity);

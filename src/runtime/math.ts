@@ -5,6 +5,9 @@
  * Argument reductions are the classical ones (Cody & Waite 1980; Muller, "Elementary Functions", 3rd ed.): a
  * polynomial or rational on a short interval, and exact steps around it. Polynomials without a stated source are
  * Taylor series cut below the rounding error, or fits (Chebyshev; iteratively reweighted least squares for tanh).
+ *
+ * Errors are below 2.6 units of the last place (tanh in f32: 5; sine, cosine and powers: see there), and signs of
+ * zero, infinities and NaN are those of JavaScript's functions. Results below the normal range may be zero.
  */
 import type { Code, Local } from "./assembler.js";
 import type { Opcode } from "./opcodes.js";
@@ -193,7 +196,17 @@ function expm1Of(v: Vectors, argument: Local): void {
   v.emit("eq");
   code.emit("v128.bitselect");
 }
-const expm1 = emitter((v) => expm1Of(v, v.hold()));
+const expm1 = emitter((v) => {
+  const x = v.hold();
+  expm1Of(v, x);
+  withSignOf(v, x);
+});
+/** Gives the result on the stack, positive or already signed, the sign of x; sums in between lose that of −0. */
+function withSignOf(v: Vectors, x: Local): void {
+  v.code.get(x);
+  v.number(-0);
+  v.code.emit("v128.and", "v128.or");
+}
 
 /** 2/(2k+3) for s = f/(2+f): log(1+f) = f − f²/2 + s(f²/2 + z·Σ 2/(2k+3) zᵏ), z = s². */
 const logTail = { f32: series(4, (k) => 2 / (2 * k + 3)), f64: series(11, (k) => 2 / (2 * k + 3)) } as const;
@@ -345,6 +358,7 @@ const log1p = emitter((v) => {
   logOf(v, u);
   code.get(correction);
   v.emit("add");
+  withSignOf(v, x);
 });
 
 /**
@@ -373,6 +387,8 @@ const tanh = emitter((v) => {
       [1, 0.46707778339226114, 0.025847345214657497, 0.00032729016806004547, 7.703941498343516e-7],
     );
     v.emit("div");
+    // Rounding may lead beyond 1, where 1 − tanh² would be negative.
+    code.get(clamp(v, v.hold(), -1, 1));
     return;
   }
   const x = v.hold();
@@ -389,10 +405,7 @@ const tanh = emitter((v) => {
   code.get(t);
   v.number(2);
   v.emit("add", "div");
-  // copysign
-  code.get(x);
-  v.number(-0);
-  code.emit("v128.and", "v128.or");
+  withSignOf(v, x);
 });
 
 /** 1/(1 + e^(−x)); e^(−x) = ∞ gives 0. */
@@ -465,9 +478,7 @@ const erf = emitter((v) => {
   v.number(0.85);
   v.emit("lt");
   code.emit("v128.bitselect");
-  code.get(x);
-  v.number(-0);
-  code.emit("v128.and", "v128.or");
+  withSignOf(v, x);
   // NaN stays
   code.get(x);
   code.get(x);
@@ -476,13 +487,18 @@ const erf = emitter((v) => {
   code.emit("v128.bitselect");
 });
 
-/** π/2 in parts whose products with n are exact for n < 2²³ (f32: 2¹⁵). */
+/** π/2 in parts; the products of the first two with n are exact for n < 2²³ (f32: 2¹⁵). */
 const halfPi = {
-  f32: [1.5703125, 0.0004837512969970703, 7.549789954891882e-8],
-  f64: [1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21],
+  f32: [1.5703125, 0.00048351287841796875, 3.1391647326017846e-7],
+  f64: [1.570796325802803, 9.920935791635221e-10, 5.170182981794105e-19],
 } as const;
 
-/** x = n·π/2 + r; sine and cosine of r by Taylor series, chosen and signed by the quadrant n mod 4. */
+/**
+ * x = n·π/2 + r; sine and cosine of r by Taylor series, chosen and signed by the quadrant n mod 4.
+ *
+ * For |n| < 2²³ (f32: 2¹⁵) the absolute error is that of rounding numbers near 1. Beyond, r inherits the error of
+ * rounding n·π/2, which is about the spacing of the numbers x themselves; the result still lies between −1 and 1.
+ */
 const trigonometric = (quarter: 0 | 1) =>
   emitter((v) => {
     const { code } = v;
@@ -490,6 +506,9 @@ const trigonometric = (quarter: 0 | 1) =>
     code.get(x);
     v.number(2 / Math.PI);
     v.emit("mul", "nearest");
+    // −0 becomes 0, so that x − n·π/2 keeps the sign of x = −0.
+    v.number(0);
+    v.emit("add");
     const n = v.hold();
     code.get(x);
     for (const part of halfPi[v.type]) {
@@ -497,7 +516,7 @@ const trigonometric = (quarter: 0 | 1) =>
       v.number(part);
       v.emit("mul", "sub");
     }
-    const r = v.hold();
+    const r = clamp(v, v.hold(), -0.8, 0.8);
     code.get(r);
     code.get(r);
     v.emit("mul");
@@ -556,7 +575,10 @@ export const elementary = {
   cos: trigonometric(1),
 } as const satisfies Record<string, (code: Code, type: FloatType) => void>;
 
-/** xʸ = e^(y·log|x|), with x⁰ = 1 and, for x < 0, the sign of an odd integer y or NaN for a fraction. */
+/**
+ * xʸ = e^(y·log|x|), with x⁰ = 1 and, for x < 0, the sign of an odd integer y or NaN for a fraction. The error of the
+ * logarithm is magnified by |y·log x|: that many units of the last place, and one or two more.
+ */
 export function pow(code: Code, type: FloatType): void {
   const v = new Vectors(code, type);
   const y = v.hold();
@@ -569,7 +591,11 @@ export function pow(code: Code, type: FloatType): void {
   v.emit("mul");
   exp(code, type);
   const power = v.hold();
-  // half of y has a fraction and y has none: y is odd
+  code.get(y);
+  code.get(y);
+  v.emit("floor", "ne");
+  const fraction = v.hold();
+  // y is odd: half of it has a fraction and y has none
   code.get(y);
   v.number(0.5);
   v.emit("mul");
@@ -578,22 +604,23 @@ export function pow(code: Code, type: FloatType): void {
   code.get(half);
   code.get(half);
   v.emit("floor", "ne");
+  code.get(fraction);
+  code.emit("v128.andnot");
   code.get(x);
-  v.number(0);
-  v.emit("lt");
-  code.emit("v128.and");
   v.number(-0);
-  code.emit("v128.and", "v128.xor");
+  code.emit("v128.and", "v128.and", "v128.xor");
   const signed = v.hold();
+  // negative, finite x and a fraction
   v.number(Number.NaN);
   code.get(signed);
-  code.get(y);
-  code.get(y);
-  v.emit("floor", "ne");
+  code.get(fraction);
   code.get(x);
   v.number(0);
   v.emit("lt");
-  code.emit("v128.and", "v128.bitselect");
+  code.get(x);
+  v.number(-Infinity);
+  v.emit("gt");
+  code.emit("v128.and", "v128.and", "v128.bitselect");
   const checked = v.hold();
   v.number(1);
   code.get(checked);
