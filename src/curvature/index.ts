@@ -1,3 +1,4 @@
+export { type DenseCurvature, type DenseOptions, denseCurvature } from "./dense.js";
 export {
   type Arguments,
   argumentsOf,
@@ -8,3 +9,11 @@ export {
   type TracedLoss,
   type TraceLoss,
 } from "./objective.js";
+export {
+  type CurvatureOperator,
+  type CurvatureOptions,
+  curvatureOperator,
+  type LinearOperator,
+} from "./operator.js";
+export { curvatureOf, type OutputCurvature } from "./output-curvature.js";
+export { type CurvatureKind, curvatureProduct, type Draws } from "./products.js";

@@ -12,6 +12,7 @@ import type { Spec } from "../tensor/array.js";
 import type { Program } from "../tensor/program.js";
 import { ShapeError } from "../tensor/shape.js";
 import { full, input, type Tensor } from "../tensor/tensor.js";
+import type { OutputCurvature } from "./output-curvature.js";
 
 /** The training loss and what else one evaluation of the model gives. */
 export interface TracedLoss {
@@ -20,6 +21,14 @@ export interface TracedLoss {
   /** The model's state afterwards, [s]; undefined when it has none. */
   readonly state: Tensor | undefined;
   readonly outputs?: Tensor;
+  /** For Gauss–Newton and Fisher products; made by `curvatureOf` from an nn loss. */
+  readonly outputCurvature?: OutputCurvature;
+  /**
+   * Scalar: the part of `loss` (included there) that is a function of θ and not of the outputs, such as ½λ‖θ‖². Its
+   * exact Hessian is a summand of every curvature: each then approximates the Hessian of the whole loss. Semidefinite
+   * curvatures stay so if it is convex.
+   */
+  readonly regulariser?: Tensor;
 }
 
 export type TraceLoss = (
@@ -123,13 +132,21 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
       throw new ShapeError(
         `objective: the loss must be one ${dtype} number, not ${result.loss.dtype}[${result.loss.shape.join(", ")}]`,
       );
+    if (result.regulariser && (result.regulariser.size !== 1 || result.regulariser.dtype !== dtype))
+      throw new ShapeError(
+        `objective: the regulariser must be one ${dtype} number, not ${result.regulariser.dtype}[${result.regulariser.shape.join(", ")}]`,
+      );
     const before = given[2]?.shape;
     const after = result.state?.shape;
     if (before?.[0] !== after?.[0] || (after?.length ?? 1) !== 1)
       throw new ShapeError(
         `objective: the model's state was ${before ? `[${before}]` : "absent"} and became ${after ? `[${after}]` : "absent"}`,
       );
-    return { ...result, loss: result.loss.reshape([]) };
+    return {
+      ...result,
+      loss: result.loss.reshape([]),
+      ...(result.regulariser && { regulariser: result.regulariser.reshape([]) }),
+    };
   };
 
   const compiled = new Map<string, Executable>();

@@ -1,0 +1,113 @@
+/**
+ * Products of curvature matrices with a vector, as graphs. With J the Jacobian of the outputs by θ, Hᵢ the curvature
+ * of example i's loss by its outputs, ∇²r the Hessian of the regulariser (zero where there is none):
+ *
+ *     hessian           ∇²L                                        Pearlmutter 1994, "Fast exact multiplication by the Hessian"
+ *     gaussNewton       (1/batch) Σᵢ Jᵢᵀ Hᵢ Jᵢ + ∇²r               Schraudolph 2002, "Fast curvature matrix–vector products"
+ *     fisher            the same, Hᵢ = E[gᵢ gᵢᵀ]                   Amari 1998; Martens 2014, "New insights …", section 9
+ *     sampledFisher     (1/batch) Σᵢ mean over draws of Jᵢᵀ gᵢ gᵢᵀ Jᵢ + ∇²r, gᵢ at sampled targets
+ *     empiricalFisher   (1/batch) Σᵢ ∇ℓᵢ ∇ℓᵢᵀ + ∇²r, at the targets of the data. No approximation of the Fisher in
+ *                       general (Kunstner, Balles, Hennig 2019)
+ *
+ * All but the Hessian are positive semidefinite where the regulariser is convex.
+ */
+import { applyLinear, linearPart, orZeros, pushforward, transpose } from "../autodiff/derivative.js";
+import { sumPerExample } from "../nn/losses/loss.js";
+import { constant, type Tensor } from "../tensor/tensor.js";
+import { gradientOf, type TracedLoss } from "./objective.js";
+import type { OutputCurvature } from "./output-curvature.js";
+
+export type CurvatureKind = "hessian" | "gaussNewton" | "fisher" | "sampledFisher" | "empiricalFisher";
+
+/** What `sampledFisher` draws with. */
+export interface Draws {
+  /** i32 [2]; draw s uses the key (first, second + s). */
+  readonly key: Tensor;
+  /** Draws of targets for each example, averaged. */
+  readonly count: number;
+}
+
+/**
+ * The product of a curvature matrix of a traced loss with a tangent [n]: [n]. For programs that use it in a larger
+ * step; `curvatureOperator` compiles it alone.
+ *
+ *     const given = argumentsOf(objective);
+ *     const traced = objective.trace(given.parameters, given.batch, given.state, given.key);
+ *     const Hv = curvatureProduct("hessian", traced, given.parameters, v);
+ *
+ * @throws Error when the traced loss lacks what the kind needs.
+ */
+export function curvatureProduct(
+  kind: CurvatureKind,
+  traced: TracedLoss,
+  parameters: Tensor,
+  tangent: Tensor,
+  draws?: Draws,
+): Tensor {
+  if (kind === "hessian") return hessianOf(traced.loss, parameters, tangent);
+  const product = semidefinite(kind, traced, parameters, tangent, draws);
+  return traced.regulariser ? product.add(hessianOf(traced.regulariser, parameters, tangent)) : product;
+}
+
+/** Forward over reverse. */
+const hessianOf = (loss: Tensor, parameters: Tensor, tangent: Tensor): Tensor =>
+  orZeros(pushforward([gradientOf(loss, parameters)], [parameters], [tangent])[0], parameters);
+
+/** Jᵀ·middle(J·t) for y = f(θ) with Jacobian J. */
+function sandwich(y: Tensor, parameters: Tensor, tangent: Tensor, middle: (Jt: Tensor) => Tensor): Tensor {
+  const J = linearPart([y], [parameters]);
+  const Jt = orZeros(applyLinear(J, [tangent])[0], y);
+  return orZeros(transpose(J, [middle(Jt)])[0], parameters);
+}
+
+function semidefinite(
+  kind: Exclude<CurvatureKind, "hessian">,
+  traced: TracedLoss,
+  parameters: Tensor,
+  tangent: Tensor,
+  draws: Draws | undefined,
+): Tensor {
+  const curvature = need(kind, traced.outputCurvature, "outputCurvature");
+  const { outputs } = curvature;
+  switch (kind) {
+    case "gaussNewton":
+      return sandwich(outputs, parameters, tangent, curvature.product);
+    case "fisher":
+      needSampling(kind, curvature);
+      return sandwich(outputs, parameters, tangent, curvature.product);
+    case "sampledFisher": {
+      const sample = needSampling(kind, curvature);
+      const { key, count } = need(kind, draws, "draws");
+      return sandwich(outputs, parameters, tangent, (Jt) => {
+        let sum: Tensor | undefined;
+        for (let draw = 0; draw < count; draw++) {
+          const g = sample(key.add(constant([0, draw], "i32")));
+          const along = sumPerExample(g.mul(Jt)); // gᵢᵀ(J t)ᵢ, [batch]
+          const term = g.mul(along.reshape([along.size, ...Array<number>(g.rank - 1).fill(1)]));
+          sum = sum ? sum.add(term) : term;
+        }
+        return sum!.mul(1 / (count * outputs.shape[0]!));
+      });
+    }
+    case "empiricalFisher": {
+      const losses = need(kind, curvature.perExample, "outputCurvature.perExample")();
+      return sandwich(losses, parameters, tangent, (Jt) => Jt.mul(1 / losses.size));
+    }
+  }
+}
+
+function need<T>(kind: CurvatureKind, value: T | undefined, name: string): T {
+  if (value === undefined)
+    throw new Error(
+      `curvature: "${kind}" needs ${name}; return it from the objective's trace (curvatureOf makes it from an nn loss)`,
+    );
+  return value;
+}
+
+function needSampling(kind: CurvatureKind, curvature: OutputCurvature): (key: Tensor) => Tensor {
+  if (!curvature.sampleGradient)
+    throw new Error(
+      `curvature: "${kind}" needs outputCurvature.sampleGradient, the mark of a loss that is a negative log-likelihood; use "gaussNewton"`,
+    );
+  return curvature.sampleGradient;
+}
