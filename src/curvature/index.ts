@@ -1,3 +1,4 @@
+export { averageGradient, averageOperator, type Batches } from "./average.js";
 export { type DenseCurvature, type DenseOptions, denseCurvature } from "./dense.js";
 export {
   type Arguments,
@@ -16,4 +17,5 @@ export {
   type LinearOperator,
 } from "./operator.js";
 export { curvatureOf, type OutputCurvature } from "./output-curvature.js";
+export { type PerExampleGradients, type PerExampleOptions, perExampleGradients } from "./per-example.js";
 export { type CurvatureKind, curvatureProduct, type Draws } from "./products.js";
