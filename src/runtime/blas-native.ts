@@ -15,6 +15,7 @@ import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
 import { double, single } from "./gemm-code.js";
 import { defineMirror, defineTranspose, defineZeroUpper } from "./lapack-kernels.js";
+import { betterCore, processorFeatures } from "./openblas-core.js";
 
 export interface NativeOptions {
   /** Memory for routines that the library lacks. */
@@ -125,10 +126,27 @@ const loaded = new Map<string, LibraryHandle>();
 function load(path: string): LibraryHandle {
   const known = loaded.get(path);
   if (known) return known;
-  const library = koffi.load(path);
+  const library = withSuitableKernels(path, koffi.load(path));
   loaded.set(path, library);
   return library;
 }
+
+/** Opens OpenBLAS again under OPENBLAS_CORETYPE where it chose kernels far below what the processor can do. */
+function withSuitableKernels(path: string, library: LibraryHandle): LibraryHandle {
+  if (process.env.OPENBLAS_CORETYPE) return library;
+  const chosen = symbol(library, "openblas_get_corename", "str", []) as (() => string) | undefined;
+  const better = chosen && betterCore(chosen(), processorFeatures());
+  if (better === undefined) return library;
+  // The library reads the variable once, when it is opened.
+  library.unload();
+  process.env.OPENBLAS_CORETYPE = better;
+  try {
+    return koffi.load(path);
+  } finally {
+    delete process.env.OPENBLAS_CORETYPE;
+  }
+}
+
 const advice =
   "Give the path of a shared library with the CBLAS interface and 32-bit integers (OpenBLAS's libopenblas.so.0, MKL's libmkl_rt.so, Accelerate), or set THALWEG_BLAS=portable to do without one.";
 
