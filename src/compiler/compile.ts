@@ -7,14 +7,16 @@ import { defineBarrier } from "../runtime/team.js";
 import { bytesOf, type DType } from "../tensor/dtype.js";
 import { checkClosed, type Program } from "../tensor/program.js";
 import { sizeOf } from "../tensor/shape.js";
+import { type Kernel, KernelCache } from "./kernel.js";
 import { combine, load, store } from "./lanes.js";
-import { type Kernel, KernelCache, loopKernel, windowKernel } from "./loop.js";
+import { loopKernel } from "./loop.js";
 import { type Bindings, plan } from "./plan.js";
 import { emitConv, emitDot, planConv } from "./products.js";
 import { type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
 import { addThread, onFirst, pushRange } from "./sharing.js";
 import { simplify } from "./simplify.js";
 import { convKernel, plainKernel } from "./steps.js";
+import { windowKernel } from "./window.js";
 
 /** A compiled program with its memory. */
 export interface Executable {

@@ -4,14 +4,17 @@
  * FLOPs: 2·m·n·k for a matrix product; one for each elementwise operation at each point where it is evaluated
  * (recomputation included), one for each element that a reduction consumes. Transcendentals (exp, log, tanh, …) are
  * counted apart, as their price depends on the machine. Bytes: what each step reads and writes, each array once.
+ * Memory is that of the plan; the scratch of kernels (a few rows, or a block of image patches) is not counted.
  */
-import { createMemory } from "../runtime/memory.js";
-import { bytesOf } from "../tensor/dtype.js";
+import { allocate, bytesOf } from "../tensor/dtype.js";
 import type { Program } from "../tensor/program.js";
 import { sizeOf } from "../tensor/shape.js";
-import { plan } from "./plan.js";
-import { type Root, type Schedule, type Step, schedule, type Value } from "./schedule.js";
+import type { Node } from "./expression.js";
+import { planLoop, stagesOf } from "./loop-plan.js";
+import { type PlanMemory, plan } from "./plan.js";
+import { type Root, type Schedule, type Step, schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
+import { planWindow } from "./window.js";
 
 export interface Cost {
   /** Floating-point operations of matrix products. */
@@ -39,17 +42,40 @@ const transcendental = new Set([
   "cos",
   "pow",
 ]);
-const free = new Set(["cast", "not", "and", "or"]);
+const free = new Set(["cast", "not", "and", "or", "xor", "mix", "uniform"]);
+
+/** Addresses without memory: what is counted may be larger than any machine. */
+function countedMemory(): PlanMemory {
+  let end = 0;
+  const next = (bytes: number) => {
+    const start = end;
+    end += bytes;
+    return start;
+  };
+  return {
+    allocate: next,
+    release: () => {},
+    buffer: (dtype, shape) => ({
+      dtype,
+      shape,
+      size: sizeOf(shape),
+      address: next(Math.max(1, sizeOf(shape) * bytesOf(dtype))),
+      data: allocate(dtype, 0),
+      set: () => {},
+      copy: () => allocate(dtype, 0),
+      release: () => {},
+    }),
+  };
+}
 
 /**
- * Counts a program without compiling or running it.
+ * Counts a program without compiling or running it, and without its memory.
  *
  *     cost(trace((x, w) => x!.matmul(w!), x, w)).matmulFlops // 2·m·n·k
  */
 export function cost(program: Program): Cost {
   const scheduled = schedule(simplify(program));
-  const memory = createMemory(false);
-  const planned = plan(scheduled, memory);
+  const planned = plan(scheduled, countedMemory());
   const total = { matmulFlops: 0, elementwiseFlops: 0, transcendentals: 0, bytes: 0 };
   for (const step of scheduled.steps) {
     count(step, total);
@@ -83,12 +109,11 @@ function count(
   step: Step,
   total: { matmulFlops: number; elementwiseFlops: number; transcendentals: number },
 ): void {
-  /** `points`: how often the value is evaluated. Values stretched from fewer points are hoisted out of loops. */
-  const value = (v: Value, points: number): void => {
-    if (v.kind !== "apply") return;
-    if (transcendental.has(v.op.kind)) total.transcendentals += points;
-    else if (!free.has(v.op.kind) && v.dtype !== "i32") total.elementwiseFlops += points;
-    for (const operand of v.inputs) value(operand, points);
+  const evaluated = (node: Node, times: number): void => {
+    if (node.body.kind !== "apply") return;
+    const { op } = node.body;
+    if (transcendental.has(op.kind)) total.transcendentals += times;
+    else if (!free.has(op.kind) && node.dtype !== "i32") total.elementwiseFlops += times;
   };
   switch (step.kind) {
     case "dot":
@@ -103,24 +128,27 @@ function count(
       if (step.direction === "input") total.elementwiseFlops += sizeOf(step.patches);
       return;
     }
-    case "window":
-      value(step.value, sizeOf(step.domain));
-      total.elementwiseFlops += sizeOf(step.domain);
-      return;
-    case "loop": {
+    case "window": {
       const points = sizeOf(step.domain);
-      const rows = points / sizeOf(step.domain.slice(step.domain.length - step.innerAxes));
-      for (const output of step.outputs) {
-        const wide = output.kind === "wide" ? sizeOf(output.layout.shape) : points;
-        const evaluated =
-          output.kind === "row" || (output.kind === "accumulate" && output.rows) ? rows : wide;
-        value(output.value, evaluated);
-        if (output.kind === "rowReduce" || output.kind === "accumulate") total.elementwiseFlops += evaluated;
-      }
+      for (const node of planWindow(step).expressions.nodes) evaluated(node, points);
+      total.elementwiseFlops += points;
+      return;
+    }
+    case "loop": {
+      const plan = planLoop(step);
+      const [rows, points] = [sizeOf(plan.outer), sizeOf(step.domain)];
+      const stages = stagesOf(plan);
+      for (const node of plan.expressions.nodes)
+        if (node.level < 2) evaluated(node, node.level === 1 ? rows : 1);
+      for (let stage = 0; stage < stages.count; stage++)
+        for (const node of stages.valuesOf(stage))
+          if (!(stages.spilled.has(node) && node.stage < stage)) evaluated(node, points);
+      total.elementwiseFlops += plan.reduces.length * points;
+      for (const a of plan.accumulates) total.elementwiseFlops += a.rows ? rows : points;
       return;
     }
     case "plain":
       if (step.op.kind === "fold" || step.op.kind === "scatterAdd" || step.op.kind === "cumsum")
-        total.elementwiseFlops += step.operands.at(-1)!.layout.shape.reduce((a, b) => a * b, 1);
+        total.elementwiseFlops += sizeOf(step.operands.at(-1)!.layout.shape);
   }
 }

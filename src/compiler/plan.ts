@@ -27,6 +27,9 @@ export interface Bindings {
   readonly outputs?: readonly (Buffer | undefined)[];
 }
 
+/** What planning needs of a memory. */
+export type PlanMemory = Pick<Memory, "allocate" | "release" | "buffer">;
+
 const align = (bytes: number) => Math.ceil(bytes / 64) * 64;
 
 /** The root whose memory this one lives in, and where (elements). */
@@ -43,7 +46,7 @@ function base(root: Root): { root: Root; offset: number } {
 const rootsWritten = (step: Step): Root[] =>
   step.kind === "loop" ? step.outputs.map((o) => o.root) : [step.root];
 
-export function plan(schedule: Schedule, memory: Memory, bindings: Bindings = {}): Plan {
+export function plan(schedule: Schedule, memory: PlanMemory, bindings: Bindings = {}): Plan {
   const { steps, inputs, outputs } = schedule;
   const owned: (() => void)[] = [];
   const bind = (

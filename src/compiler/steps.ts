@@ -2,8 +2,8 @@
 import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
 import { bytesOf, type DType } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
+import type { KernelCache } from "./kernel.js";
 import { contiguous } from "./layout.js";
-import type { KernelCache } from "./loop.js";
 import type { ConvStep, PlainStep } from "./schedule.js";
 
 /** A function (begin, end, result, operand…) over `units`, which threads share. */
