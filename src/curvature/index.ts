@@ -1,5 +1,23 @@
+/** What can be asked of a problem: loss, gradient, curvature, and estimates of its trace and spectrum. */
 export { averageGradient, averageOperator, type Batches } from "./average.js";
+export { diagonalBlock } from "./block.js";
+export { type Condition, type ConditionOptions, condition } from "./condition.js";
 export { type DenseCurvature, type DenseOptions, denseCurvature } from "./dense.js";
+export {
+  type Estimate,
+  type HutchinsonEstimate,
+  type HutchinsonOptions,
+  hutchinson,
+  hutchPlusPlus,
+} from "./hutchinson.js";
+export {
+  type Eigenpair,
+  type EigenpairOptions,
+  type Eigenpairs,
+  extremeEigenpairs,
+  type LanczosProcess,
+  lanczosProcess,
+} from "./lanczos.js";
 export {
   type Arguments,
   argumentsOf,
@@ -19,3 +37,12 @@ export {
 export { curvatureOf, type OutputCurvature } from "./output-curvature.js";
 export { type PerExampleGradients, type PerExampleOptions, perExampleGradients } from "./per-example.js";
 export { type CurvatureKind, curvatureProduct, type Draws } from "./products.js";
+export {
+  broadened,
+  magnitudeQuantile,
+  type SpectralDensity,
+  type SpectralDensityOptions,
+  type Spectrum,
+  spectralDensity,
+} from "./spectral-density.js";
+export { type TridiagonalEigen, tridiagonalEigen } from "./tridiagonal.js";
