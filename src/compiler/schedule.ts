@@ -230,6 +230,8 @@ export function schedule(program: Program): Schedule {
     if (root) {
       const layout = layoutThrough(tensor.shape);
       const own = loop?.outputs.find((output) => output.root === root);
+      // Not from memory that this very loop fills: a concatenation whose parts are its outputs.
+      if (!own && loop && sequence(root) >= loop.order) throw new CannotJoin();
       if (!own || !loop) return { kind: "load", root, layout };
       if (own.kind === "wide" && sizeOf(own.layout.shape) !== root.size) throw new CannotJoin();
       if (own.kind === "wide" && layout.offset === 0 && isContiguous(layout))

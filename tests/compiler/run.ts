@@ -8,21 +8,22 @@ import type { Program } from "../../src/tensor/program.js";
 import { type Shape, sizeOf } from "../../src/tensor/shape.js";
 import { uniform } from "../tensor/cases.js";
 
-/** Compiles, runs twice (the second run sees what the first left in the arena) and releases. */
+/** Compiles, runs and releases; a second run, which sees what the first left in the arena, must give the same. */
 export function run(runtime: Runtime, program: Program, inputs: readonly NDArray[]): NDArray[] {
   const executable = compile(runtime, program);
   inputs.forEach((value, index) => {
     executable.inputs[index]!.set(value.data);
   });
-  executable.run();
-  executable.run();
-  const results = executable.outputs.map((buffer) => ({
-    dtype: buffer.dtype,
-    shape: buffer.shape,
-    data: buffer.copy(),
-  }));
+  const results = () => {
+    executable.run();
+    return executable.outputs.map(
+      (buffer): NDArray => ({ dtype: buffer.dtype, shape: buffer.shape, data: buffer.copy() }),
+    );
+  };
+  const first = results();
+  expectSame(results(), first);
   executable.release();
-  return results;
+  return first;
 }
 
 /** Numbers between −1 and 1, row numbers below `below` for i32, truth values. */
