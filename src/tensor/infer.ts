@@ -133,6 +133,7 @@ export function infer(op: Op, inputs: readonly Spec[]): Spec {
       if (a.dtype === "bool") fail("is not defined on bool; use cast");
       return { dtype: a.dtype, shape: without(a.shape, op.axes) };
     case "argMax":
+      if (a.shape[op.axis] === 0) fail(`axis ${op.axis} of ${formatShape(a.shape)} has no largest element`);
       return { dtype: "i32", shape: without(a.shape, [op.axis]) };
     case "dot": {
       needFloat(a);
@@ -167,11 +168,15 @@ export function infer(op: Op, inputs: readonly Spec[]): Spec {
     case "gather":
       if (b.dtype !== "i32") fail(`indices must be i32, not ${b.dtype}`);
       if (a.shape.length < 1) fail("needs a table with at least one axis");
+      if (a.shape[0] === 0 && sizeOf(b.shape) > 0)
+        fail(`a table ${formatShape(a.shape)} has no rows for ${sizeOf(b.shape)} indices`);
       return { dtype: a.dtype, shape: [...b.shape, ...a.shape.slice(1)] };
     case "scatterAdd":
       if (a.dtype !== "i32") fail(`indices must be i32, not ${a.dtype}`);
       if (!sameShape(a.shape, b.shape.slice(0, a.shape.length)))
         fail(`indices ${formatShape(a.shape)} do not lead updates ${formatShape(b.shape)}`);
+      if (op.size === 0 && sizeOf(a.shape) > 0)
+        fail(`a result of no rows has no place for ${sizeOf(a.shape)} updates`);
       return { dtype: b.dtype, shape: [op.size, ...b.shape.slice(a.shape.length)] };
     case "identity":
     case "stopGradient":
