@@ -76,7 +76,11 @@ export function spectralDensity(
   return { nodes, weights, grid, density: broadened({ nodes, weights }, grid, bandwidth), bandwidth };
 }
 
-/** Σₖ wₖ · N(t; λₖ, σ²) at each t of the grid. */
+/**
+ * Σₖ wₖ · N(t; λₖ, σ²) at each t of the grid: a spectrum as a density, also one known exactly.
+ *
+ *     broadened({ nodes: eigenvalues, weights: eigenvalues.map(() => 1 / n) }, grid, bandwidth);
+ */
 export function broadened({ nodes, weights }: Spectrum, grid: Float64Array, bandwidth: number): Float64Array {
   const height = 1 / (bandwidth * Math.sqrt(2 * Math.PI));
   return grid.map((t) => {
@@ -87,7 +91,11 @@ export function broadened({ nodes, weights }: Spectrum, grid: Float64Array, band
   });
 }
 
-/** The magnitude |λ| below which a share `q` of the eigenvalues lies, 0 ≤ q ≤ 1. */
+/**
+ * The magnitude |λ| below which a share `q` of the eigenvalues lies, 0 ≤ q ≤ 1.
+ *
+ *     magnitudeQuantile(spectralDensity(H), 0.9);
+ */
 export function magnitudeQuantile({ nodes, weights }: Spectrum, q: number): number {
   const order = Array.from(nodes.keys()).sort((a, b) => Math.abs(nodes[a]!) - Math.abs(nodes[b]!));
   let sum = 0;

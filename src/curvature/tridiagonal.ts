@@ -11,6 +11,8 @@ export interface TridiagonalEigen {
  * By QL steps with implicit shifts (Bowdler, Martin, Reinsch, Wilkinson 1968; EISPACK's tql2). `diagonal` [m],
  * `offDiagonal` [m − 1] or longer. About 3m³ multiplications.
  *
+ *     tridiagonalEigen([2, 2], [1]).values;      // [1, 3]
+ *
  * @throws Error when an element is not finite.
  */
 export function tridiagonalEigen(

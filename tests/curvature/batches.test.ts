@@ -18,7 +18,8 @@ import {
   tanh,
 } from "../../src/nn/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
-import { deviation, differences, mlp, networks, objectiveOf, readerOf, rowsOf } from "./networks.js";
+import { deviation, differences, rowsOf } from "./matrices.js";
+import { mlp, networks, objectiveOf, readerOf } from "./networks.js";
 
 let runtime: Runtime;
 beforeAll(async () => {
