@@ -1,6 +1,9 @@
 /**
  * Program → equivalent, smaller program: common subexpressions, arithmetic on known numbers, nested views,
  * identities of the tracing and differentiation layers.
+ *
+ * Values stay what they are, NaN, infinities and signs of zero included: x·0 is not 0, x + 0 is not x (−0 + 0 = 0), but
+ * x − 0 and x + (−0) are. One rewrite rounds otherwise: products with two known numbers become one.
  */
 import { isBinary, isUnary, type Op } from "../tensor/op.js";
 import { type Program, reachable } from "../tensor/program.js";
@@ -42,10 +45,53 @@ function countUsers(program: Program): Map<Tensor, number> {
   return users;
 }
 
-const fillOf = (tensor: Tensor): number | undefined =>
-  tensor.op.kind === "fill" ? tensor.op.value : undefined;
+/** The number that fills a tensor, as its type holds it. */
+function fillOf({ op, dtype }: Tensor): number | undefined {
+  if (op.kind !== "fill") return undefined;
+  return dtype === "f64" ? op.value : dtype === "f32" ? Math.fround(op.value) : op.value | 0;
+}
 
 const isFloatTensor = (tensor: Tensor) => tensor.dtype === "f32" || tensor.dtype === "f64";
+
+/** Whether adding (or subtracting) the number changes nothing: for floats the sign of zero matters. */
+const neutral = (zero: 0 | -0, value: number | undefined, like: Tensor) =>
+  isFloatTensor(like) ? Object.is(value, zero) : value === 0;
+
+/** Numbers whose products with each other neither vanish nor overflow in f32. */
+const moderate = (x: number) => Math.abs(x) >= 2 ** -60 && Math.abs(x) <= 2 ** 60;
+
+/** Whether no element can be −0, so that adding 0 changes nothing. */
+function hasNoNegativeZero(tensor: Tensor): boolean {
+  const { op, inputs } = tensor;
+  switch (op.kind) {
+    // Sums begin with 0.
+    case "dot":
+    case "reduceSum":
+    case "scatterAdd":
+    case "fold":
+    case "abs":
+    case "exp":
+    case "sigmoid":
+    case "iota":
+    case "random":
+      return true;
+    case "fill":
+      return !Object.is(fillOf(tensor), -0);
+    case "add":
+      return inputs.some(hasNoNegativeZero);
+    case "mul":
+      return inputs[0] === inputs[1];
+    case "reshape":
+    case "permute":
+    case "expand":
+    case "slice":
+    case "reverse":
+      return hasNoNegativeZero(inputs[0]!);
+    default:
+      return !isFloatTensor(tensor);
+  }
+}
+const plusZero = (tensor: Tensor): Tensor => (hasNoNegativeZero(tensor) ? tensor : tensor.add(0));
 
 function rewrite(
   tensor: Tensor,
@@ -70,14 +116,14 @@ function rewrite(
     const [x, y] = [fillOf(a), fillOf(b)];
     switch (op.kind) {
       case "add":
-        if (x === 0) return b;
-        if (y === 0) return a;
+        if (neutral(-0, x, a)) return b;
+        if (neutral(-0, y, a)) return a;
         if (b.op.kind === "neg") return apply({ kind: "sub" }, a, b.inputs[0]!);
         if (a.op.kind === "neg") return apply({ kind: "sub" }, b, a.inputs[0]!);
         return joinPads(tensor, a, b, users) ?? rebuilt();
       case "sub":
-        if (y === 0) return a;
-        if (x === 0) return apply({ kind: "neg" }, b);
+        if (neutral(0, y, a)) return a;
+        if (neutral(-0, x, a)) return apply({ kind: "neg" }, b);
         if (b.op.kind === "neg") return apply({ kind: "add" }, a, b.inputs[0]!);
         return rebuilt();
       case "mul":
@@ -85,16 +131,9 @@ function rewrite(
         if (y === 1) return a;
         if (x === -1) return apply({ kind: "neg" }, b);
         if (y === -1) return apply({ kind: "neg" }, a);
-        // (c·u)·d = (c·d)·u for numbers c, d
-        if (y !== undefined && a.op.kind === "mul" && isFloatTensor(a)) {
-          const [left, right] = [fillOf(a.inputs[0]!), fillOf(a.inputs[1]!)];
-          if (right !== undefined) return apply({ kind: "mul" }, a.inputs[0]!, unique(full(a, right * y)));
-          if (left !== undefined) return apply({ kind: "mul" }, a.inputs[1]!, unique(full(a, left * y)));
-        }
-        if (x !== undefined && b.op.kind === "mul" && isFloatTensor(b)) {
-          const [left, right] = [fillOf(b.inputs[0]!), fillOf(b.inputs[1]!)];
-          if (right !== undefined) return apply({ kind: "mul" }, b.inputs[0]!, unique(full(b, right * x)));
-          if (left !== undefined) return apply({ kind: "mul" }, b.inputs[1]!, unique(full(b, left * x)));
+        if (isFloatTensor(a)) {
+          const merged = mergeFactors(a, y) ?? mergeFactors(b, x);
+          if (merged) return apply({ kind: "mul" }, merged.rest, unique(full(tensor, merged.factor)));
         }
         return rebuilt();
       case "div":
@@ -152,15 +191,32 @@ function rewrite(
     case "concat":
       return inputs.length === 1 ? a : rebuilt();
     case "reduceSum":
-    case "reduceMax":
-      if (op.axes.every((axis) => a.shape[axis] === 1))
-        return apply({ kind: "reshape", shape: tensor.shape }, a);
-      return rebuilt();
+    case "reduceMax": {
+      if (!op.axes.every((axis) => a.shape[axis] === 1)) return rebuilt();
+      // 0 + x, without the loop of a sum
+      const only = op.kind === "reduceSum" ? unique(plusZero(a)) : a;
+      return sameShape(only.shape, tensor.shape)
+        ? only
+        : apply({ kind: "reshape", shape: tensor.shape }, only);
+    }
     case "select":
       return inputs[1] === inputs[2] ? inputs[1]! : rebuilt();
     default:
       return rebuilt();
   }
+}
+
+/** (c·u)·d = (c·d)·u for known numbers c and d. */
+function mergeFactors(
+  product: Tensor,
+  outer: number | undefined,
+): { rest: Tensor; factor: number } | undefined {
+  if (outer === undefined || !moderate(outer) || product.op.kind !== "mul") return undefined;
+  const [a, b] = product.inputs as [Tensor, Tensor];
+  const [left, right] = [fillOf(a), fillOf(b)];
+  if (right !== undefined && moderate(right)) return { rest: a, factor: right * outer };
+  if (left !== undefined && moderate(left)) return { rest: b, factor: left * outer };
+  return undefined;
 }
 
 /** Arithmetic on tensors that hold one known number, and views of them. */
@@ -193,8 +249,8 @@ function foldFills(tensor: Tensor, inputs: readonly Tensor[]): Tensor | undefine
 }
 
 /**
- * Derivatives of slices are sums of padded pieces. Where a whole sum tiles one axis, it is a concatenation:
- * each piece can then be computed in place.
+ * Derivatives of slices are sums of padded pieces. Where a whole sum tiles one axis, it is a concatenation of the
+ * pieces plus 0: each can then be computed in place.
  */
 function joinPads(
   tensor: Tensor,
@@ -224,7 +280,7 @@ function joinPads(
   }
   return next === tensor.shape[axis]
     ? concat(
-        pieces.map((piece) => piece.tensor),
+        pieces.map((piece) => plusZero(piece.tensor)),
         axis,
       )
     : undefined;
