@@ -195,9 +195,10 @@ function rewrite(
       if (!op.axes.every((axis) => a.shape[axis] === 1)) return rebuilt();
       // 0 + x, without the loop of a sum
       const only = op.kind === "reduceSum" ? unique(plusZero(a)) : a;
-      return sameShape(only.shape, tensor.shape)
-        ? only
-        : apply({ kind: "reshape", shape: tensor.shape }, only);
+      const source = only.op.kind === "reshape" ? only.inputs[0]! : only;
+      return sameShape(source.shape, tensor.shape)
+        ? source
+        : apply({ kind: "reshape", shape: tensor.shape }, source);
     }
     case "select":
       return inputs[1] === inputs[2] ? inputs[1]! : rebuilt();
