@@ -39,7 +39,7 @@ export function averageGradient(
  *
  *     const G = curvatureOperator(objective, "gaussNewton");
  *     const mean = averageOperator(G, { count: 10, load: (k) => fill(objective.batch, k) });
- *     lanczos(mean, start, 50);
+ *     extremeEigenpairs(mean, { largest: 5 });
  */
 export function averageOperator(operator: CurvatureOperator, batches: Batches): LinearOperator {
   needSome(batches);

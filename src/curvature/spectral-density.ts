@@ -14,7 +14,7 @@ import { rademacher } from "./vector.js";
 export interface SpectralDensityOptions {
   /** Random starts; default 10. */
   readonly probes?: number;
-  /** Lanczos steps from each, default 80 (or n): as many moments twice over are matched. */
+  /** Lanczos steps m from each, default 80 (or n): the quadrature is exact for polynomials up to degree 2m − 1. */
   readonly steps?: number;
   readonly seed?: number;
   /** Points of the grid; default 1,001. */

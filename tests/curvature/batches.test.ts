@@ -3,6 +3,7 @@ import {
   averageGradient,
   averageOperator,
   type CurvatureKind,
+  createObjective,
   curvatureOperator,
   denseCurvature,
   type PerExampleOptions,
@@ -17,6 +18,7 @@ import {
   softmaxCrossEntropy,
   tanh,
 } from "../../src/nn/index.js";
+import { layoutOf } from "../../src/nn/parameters.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import { deviation, differences, rowsOf } from "./matrices.js";
 import { mlp, networks, objectiveOf, readerOf } from "./networks.js";
@@ -88,6 +90,28 @@ describe("perExampleGradients", () => {
     expect(() => wrong.compute()).toThrow("differs from the gradient of the batch by");
     wrong.release();
     statistics.release();
+  });
+
+  test("arrays that do not have the examples first are refused, and losses that are not given", () => {
+    const make = (batch: readonly (readonly number[])[]) =>
+      createObjective(runtime, {
+        layout: layoutOf({ x: { dtype: "f64", shape: [3] } }),
+        batch: batch.map((shape) => ({ dtype: "f64", shape })),
+        trace: (x) => ({ loss: x.square().sum(), state: undefined }),
+      });
+    for (const [batch, found] of [
+      [[[4, 3], [5]], "[4, 3], [5]"],
+      [[], "none"],
+    ] as const) {
+      const objective = make(batch);
+      expect(() => perExampleGradients(objective)).toThrow(
+        `perExampleGradients: the arrays of the batch are ${found}; all need the examples along their first axis`,
+      );
+      expect(() => perExampleGradients(objective, { examples: "coupled" })).toThrow(
+        'perExampleGradients: "coupled" examples need outputCurvature.perExample',
+      );
+      objective.release();
+    }
   });
 });
 
