@@ -168,6 +168,8 @@ const expensiveKinds = new Set([
 const slowWhenStretched = new Set(["div", "sqrt"]);
 const inlineLimit = 3;
 const expressionLimit = 48;
+/** Bound on the loads and stores of one loop; engines allow a function 1000 parameters. */
+const loopLimit = 500;
 
 const isElementwise = (op: Op): boolean =>
   isUnary(op) ||
@@ -331,8 +333,10 @@ export function schedule(program: Program): Schedule {
     addOutput(loop, output);
     return loop;
   };
+  const accessesOf = new Map<LoopStep, number>();
   const addOutput = (loop: LoopStep, output: LoopOutput) => {
     loop.outputs.push(output);
+    accessesOf.set(loop, (accessesOf.get(loop) ?? 0) + 1 + loadsOf(output.value));
     if (!stepOf.has(output.root) || output.kind !== "wide" || isContiguous(output.layout))
       stepOf.set(output.root, loop);
     for (const root of readsOf(output.value)) {
@@ -365,6 +369,7 @@ export function schedule(program: Program): Schedule {
   ): boolean => {
     const size = source.size;
     for (const loop of candidates(reads, size)) {
+      if (accessesOf.get(loop)! > loopLimit) continue;
       const outer = loop.domain.slice(0, loop.domain.length - loop.innerAxes);
       for (const rows of [false, true]) {
         if (rows && (loop.innerAxes === 0 || sizeOf(outer) !== size)) continue;
@@ -813,6 +818,12 @@ function readsOf(value: Value, found = new Set<Root>()): Root[] {
   return [...found];
 }
 
+function loadsOf(value: Value): number {
+  if (value.kind === "load") return 1;
+  const operands = value.kind === "apply" ? value.inputs : value.kind === "random" ? value.key : [];
+  return operands.reduce((sum, operand) => sum + loadsOf(operand), 0);
+}
+
 /** Which elementwise tensors get memory rather than being recomputed at each use. */
 function chooseRoots(
   order: readonly Tensor[],
@@ -917,7 +928,11 @@ function chooseAccumulations(order: readonly Tensor[], isOutput: ReadonlySet<Ten
 function chooseConvolutions(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>) {
   const users = new Map<Tensor, Tensor[]>();
   for (const tensor of order)
-    for (const source of new Set(tensor.inputs)) users.set(source, [...(users.get(source) ?? []), tensor]);
+    for (const source of new Set(tensor.inputs)) {
+      const list = users.get(source);
+      if (list) list.push(tensor);
+      else users.set(source, [tensor]);
+    }
   const usersOf = (tensor: Tensor): Tensor[] => (isOutput.has(tensor) ? [] : (users.get(tensor) ?? []));
   /** Every use, looking through reshapes and transpositions, with the operand as the user sees it. */
   const finalUses = (tensor: Tensor): { user: Tensor; operand: Tensor }[] | undefined => {

@@ -29,20 +29,12 @@ export function simplify(program: Program): Program {
     known.set(key, tensor);
     return tensor;
   };
-  const users = countUsers(program);
+  const padSums = new Map<Tensor, PadSum | undefined>();
   for (const tensor of reachable(program.outputs)) {
     const inputs = tensor.inputs.map((operand) => simple.get(operand)!);
-    simple.set(tensor, unique(rewrite(tensor, inputs, unique, users)));
+    simple.set(tensor, unique(rewrite(tensor, inputs, unique, padSums)));
   }
   return { inputs: program.inputs, outputs: program.outputs.map((output) => simple.get(output)!) };
-}
-
-function countUsers(program: Program): Map<Tensor, number> {
-  const users = new Map<Tensor, number>();
-  for (const output of program.outputs) users.set(output, (users.get(output) ?? 0) + 1);
-  for (const tensor of reachable(program.outputs))
-    for (const operand of tensor.inputs) users.set(operand, (users.get(operand) ?? 0) + 1);
-  return users;
 }
 
 /** The number that fills a tensor, as its type holds it. */
@@ -97,7 +89,7 @@ function rewrite(
   tensor: Tensor,
   inputs: readonly Tensor[],
   unique: (t: Tensor) => Tensor,
-  users: ReadonlyMap<Tensor, number>,
+  padSums: Map<Tensor, PadSum | undefined>,
 ): Tensor {
   const { op } = tensor;
   const [a, b] = inputs as [Tensor, Tensor];
@@ -120,7 +112,7 @@ function rewrite(
         if (neutral(-0, y, a)) return a;
         if (b.op.kind === "neg") return apply({ kind: "sub" }, a, b.inputs[0]!);
         if (a.op.kind === "neg") return apply({ kind: "sub" }, b, a.inputs[0]!);
-        return joinPads(tensor, a, b, users) ?? rebuilt();
+        return joinPads(tensor, a, b, padSums) ?? rebuilt();
       case "sub":
         if (neutral(0, y, a)) return a;
         if (neutral(-0, x, a)) return apply({ kind: "neg" }, b);
@@ -249,40 +241,62 @@ function foldFills(tensor: Tensor, inputs: readonly Tensor[]): Tensor | undefine
   return undefined;
 }
 
+interface PadSum {
+  readonly axis: number;
+  /** Extents of all pieces along the axis. */
+  readonly length: number;
+}
+
 /**
  * Derivatives of slices are sums of padded pieces. Where a whole sum tiles one axis, it is a concatenation of the
- * pieces plus 0: each can then be computed in place.
+ * pieces plus 0: each can then be computed in place. `sums` remembers what is known of smaller sums.
  */
 function joinPads(
   tensor: Tensor,
   a: Tensor,
   b: Tensor,
-  users: ReadonlyMap<Tensor, number>,
+  sums: Map<Tensor, PadSum | undefined>,
 ): Tensor | undefined {
-  const pieces: { tensor: Tensor; start: number; length: number }[] = [];
-  let axis: number | undefined;
-  const collect = (term: Tensor): boolean => {
-    if (term.op.kind === "add") return collect(term.inputs[0]!) && collect(term.inputs[1]!);
-    if (term.op.kind !== "pad" || term.op.interior.some((gap) => gap > 0)) return false;
-    const { low, high } = term.op;
-    const padded = low.flatMap((before, k) => (before !== 0 || high[k] !== 0 ? [k] : []));
-    if (padded.length !== 1 || (axis !== undefined && axis !== padded[0])) return false;
-    axis = padded[0]!;
-    const piece = term.inputs[0]!;
-    pieces.push({ tensor: piece, start: low[axis]!, length: piece.shape[axis]! });
-    return true;
+  const sumOf = (term: Tensor): PadSum | undefined => {
+    if (!sums.has(term)) sums.set(term, padSum(term));
+    return sums.get(term);
   };
-  if (users.get(tensor) === undefined || !collect(a) || !collect(b) || axis === undefined) return undefined;
+  const [left, right] = [sumOf(a), sumOf(b)];
+  if (!left || !right || left.axis !== right.axis) return undefined;
+  const { axis } = left;
+  const length = left.length + right.length;
+  if (length !== tensor.shape[axis]) return undefined;
+  const pieces: { tensor: Tensor; start: number; length: number }[] = [];
+  const pending = [a, b];
+  for (let term = pending.pop(); term; term = pending.pop()) {
+    const piece = term.inputs[0]!;
+    if (term.op.kind === "pad")
+      pieces.push({ tensor: piece, start: term.op.low[axis]!, length: piece.shape[axis]! });
+    else pending.push(...term.inputs);
+  }
   pieces.sort((p, q) => p.start - q.start);
   let next = 0;
   for (const piece of pieces) {
     if (piece.start !== next) return undefined;
     next += piece.length;
   }
-  return next === tensor.shape[axis]
-    ? concat(
-        pieces.map((piece) => plusZero(piece.tensor)),
-        axis,
-      )
-    : undefined;
+  return concat(
+    pieces.map((piece) => plusZero(piece.tensor)),
+    axis,
+  );
+
+  /** A single padded axis, or a sum of such. */
+  function padSum(term: Tensor): PadSum | undefined {
+    if (term.op.kind === "add") {
+      const [p, q] = [sums.get(term.inputs[0]!), sums.get(term.inputs[1]!)];
+      return p && q && p.axis === q.axis ? { axis: p.axis, length: p.length + q.length } : undefined;
+    }
+    if (term.op.kind !== "pad" || term.op.interior.some((gap) => gap > 0)) return undefined;
+    const { low, high } = term.op;
+    const padded = low.flatMap((before, k) => (before !== 0 || high[k] !== 0 ? [k] : []));
+    const axis = padded[0];
+    return axis === undefined || padded.length > 1
+      ? undefined
+      : { axis, length: term.inputs[0]!.shape[axis]! };
+  }
 }
