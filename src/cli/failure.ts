@@ -9,7 +9,8 @@ const sentences = new Set(["UserError", "SettingsError", "DataError", "ShapeErro
 export function fail(error: unknown, debug: boolean): void {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   const expected = name === "UsageError" || sentences.has(name);
-  const text = message.split("\n")[0]!;
+  // The line of user code that made a tensor is this program's own here.
+  const text = message.split("\n")[0]!.replace(/ \(at [^()]*\)$/, "");
   process.stderr.write(`${pc.red("error:")} ${expected ? text : `${name}: ${text}`}\n`);
   if (debug) process.stderr.write(`${stack}\n`);
   else if (!expected)

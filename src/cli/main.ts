@@ -63,7 +63,8 @@ const train = program
   .command("train [problem]")
   .summary("train one problem with one optimizer")
   .description("Trains one problem with one optimizer, recording and saving as it goes.")
-  .option("-o, --optimizer <name:settings>", "default: adam");
+  .option("-o, --optimizer <name:settings>", "default: adam")
+  .option("--checkpoint-every <steps>", "steps between checkpoints (default: every 10 seconds)");
 addLimitOptions(train);
 addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
   await (await import("./train.js")).train(problem, flags);

@@ -24,6 +24,7 @@ export interface RaceFlags extends EngineFlags, LimitFlags {
 }
 export interface TrainFlags extends EngineFlags, LimitFlags {
   readonly optimizer?: string;
+  readonly checkpointEvery?: string;
 }
 export interface InfoFlags {
   readonly json?: boolean;

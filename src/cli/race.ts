@@ -8,7 +8,7 @@ import type { Problem } from "../lab/problem.js";
 import { openProblem } from "../lab/problems/registry.js";
 import { labelsOf, type RaceRecord, type RaceSettings, readRaceSettings, runRace } from "../lab/race.js";
 import { describeTarget, raceReport } from "../lab/report.js";
-import { describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
+import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
 import { replaceFile } from "../lab/store.js";
 import { listenForInterruption } from "./interrupt.js";
@@ -148,26 +148,29 @@ function show(race: RaceRecord, report: string, json: boolean): void {
     return;
   }
   const { target } = settings.limits;
-  const median = (value: number, format: (value: number) => string) =>
+  const right = "right" as const;
+  const orDash = (value: number, format: (value: number) => string) =>
     Number.isFinite(value) ? format(value) : symbol.dash;
+  const columns = [
+    { title: "", align: right },
+    { title: "optimizer" },
+    { title: target ? "reached" : "finished" },
+    ...(target ? ["time", "steps", "gradients"].map((title) => ({ title, align: right })) : []),
+    { title: `best ${metric}`, align: right },
+  ];
   const rows = scores.map((score: Score, index) => [
     String(index + 1),
     score.label,
-    describeReached(score),
-    median(score.seconds.median, formatSeconds),
-    median(score.steps.median, formatCount),
-    median(score.gradients.median, formatCount),
-    median(score.best, (value) => formatMetric(metric, value)),
+    target ? describeReached(score) : describeFinished(score),
+    ...(target
+      ? [
+          orDash(score.seconds.median, formatSeconds),
+          orDash(score.steps.median, formatCount),
+          orDash(score.gradients.median, formatCount),
+        ]
+      : []),
+    orDash(score.best, (value) => formatMetric(metric, value)),
   ]);
-  const columns = [
-    { title: "", align: "right" as const },
-    { title: "optimizer" },
-    { title: "reached" },
-    { title: "time", align: "right" as const },
-    { title: "steps", align: "right" as const },
-    { title: "gradients", align: "right" as const },
-    { title: `best ${metric}`, align: "right" as const },
-  ];
   const seeds = `${settings.seeds.length} ${settings.seeds.length === 1 ? "seed" : "seeds"}`;
   print("");
   print(

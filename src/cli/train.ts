@@ -76,7 +76,7 @@ export async function train(problemText: string | undefined, flags: TrainFlags):
     throw new UserError(
       `${settings.optimizer.name} diverged at step ${formatCount(result.diverged.step)}: the loss is ${result.diverged.loss}` +
         `${result.diverged.loss === "NaN" || result.diverged.loss.includes("Infinity") ? "" : " and its gradient is not finite"}; ` +
-        `lower the learning rate (it is ${String(complete.learningRate)}) or clip the gradient: --optimizer ${settings.optimizer.name}:learningRate=${formatSignificant(Number(complete.learningRate) / 10, 2)},clipNorm=1`,
+        `lower the learning rate (it is ${String(complete.learningRate)}) or clip the gradient: --optimizer ${settings.optimizer.name}:learningRate=${formatSignificant(Number(complete.learningRate) / 10, 1)},clipNorm=1`,
     );
   if (interruption.exitCode !== undefined) {
     process.stderr.write(`interrupted; go on with: thalweg train --resume ${quote(folder)}\n`);
@@ -90,6 +90,7 @@ function begin(problemText: string | undefined, flags: TrainFlags): Plan {
   const seed = readCount("seed", flags.seed, 0) ?? 0;
   const problem = openProblem(readProblem(problemText ?? "digits-mlp"));
   const { defaults, metrics } = problem;
+  const checkpointSteps = readCount("checkpoint-every", flags.checkpointEvery);
   const folder = flags.out ?? newFolder(`${problem.settings.name}-${optimizer.name}`);
   if (existsSync(join(folder, "run.json")))
     throw new UserError(
@@ -106,7 +107,7 @@ function begin(problemText: string | undefined, flags: TrainFlags): Plan {
       batch: readCount("batch", flags.batch) ?? defaults.batch,
       limits: readLimits(flags, metrics, defaults),
       evaluateEvery: readCount("evaluate-every", flags.evaluateEvery) ?? defaults.evaluateEvery,
-      checkpoint: { seconds: 10 },
+      checkpoint: { seconds: 10, ...(checkpointSteps ? { steps: checkpointSteps } : {}) },
       engine,
     },
   };
@@ -155,6 +156,7 @@ function show(folder: string, report: string, settings: RunSettings, result: Run
         .map(([metric, value]) => `test ${metric} ${formatMetric(metric, value)}`)
         .join(", "),
     );
-  print(`checkpoint: ${join(folder, "checkpoint.safetensors")}`);
+  const checkpoint = join(folder, "checkpoint.safetensors");
+  if (existsSync(checkpoint)) print(`checkpoint: ${checkpoint}`);
   print(`report: ${report}`);
 }

@@ -101,7 +101,12 @@ export function imageDirectory(
       find(`${part}-labels-idx1-ubyte`),
       classes,
     );
-  return { train: read("train", "train"), test: read("t10k", "test") };
+  const [train, test] = [read("train", "train"), read("t10k", "test")];
+  if (train.inputShape.join() !== test.inputShape.join())
+    throw new DataError(
+      `"${directory}": training images are [${train.inputShape.join(", ")}], test images [${test.inputShape.join(", ")}]; they must be of one shape`,
+    );
+  return { train, test };
 }
 
 /**

@@ -36,7 +36,7 @@ const fileSentences: Record<string, (path: string) => string> = {
   ENOTDIR: (path) => `a part of "${path}" is a file, not a folder; choose another folder with --out`,
   EEXIST: (path) => `"${path}" exists and is not a folder; choose another folder with --out`,
   EISDIR: (path) => `"${path}" is a folder where a file is needed; move it away`,
-  ENOENT: (path) => `"${path}" does not exist; check the path`,
+  ENOENT: (path) => `"${path}" does not exist and cannot be made; choose another folder with --out`,
   ENAMETOOLONG: (path) => `the path "${path.slice(0, 60)}…" is too long; choose a shorter one with --out`,
   EMFILE: (path) => `too many open files while opening "${path}"; raise the limit (ulimit -n)`,
   ELOOP: (path) => `"${path}" is a circle of symbolic links; choose another folder with --out`,

@@ -5,6 +5,7 @@ import type { Environment } from "./machine.js";
 import type { RaceRecord } from "./race.js";
 import {
   bestOf,
+  describeFinished,
   describeReached,
   median,
   outcomeOf,
@@ -294,7 +295,7 @@ const table = (caption: string, head: readonly string[], rows: readonly string[]
   `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`;
 
 const withRange = (statistic: Statistic, format: (value: number) => string): string => {
-  if (!Number.isFinite(statistic.median)) return "not reached";
+  if (!Number.isFinite(statistic.median)) return "—";
   const range =
     statistic.low === statistic.high ? "" : ` (${format(statistic.low)} – ${format(statistic.high)})`;
   return `${format(statistic.median)}${range}`;
@@ -311,7 +312,7 @@ function rankingTable(pageData: Page): string {
     [
       "Place",
       "Optimizer",
-      "Reached",
+      pageData.target ? "Reached" : "Finished",
       "Training time",
       "Steps",
       "Gradient evaluations",
@@ -325,7 +326,7 @@ function rankingTable(pageData: Page): string {
       return [
         numeric(String(index + 1)),
         `<th scope="row">${swatch(colour)}${escapeText(label)}</th>`,
-        cell(describeReached(score)),
+        cell(pageData.target ? describeReached(score) : describeFinished(score)),
         numeric(withRange(score.seconds, formatSeconds)),
         numeric(withRange(score.steps, formatCount)),
         numeric(withRange(score.gradients, formatCount)),

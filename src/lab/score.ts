@@ -117,11 +117,18 @@ export function rank(scores: readonly Score[], { goal }: Quality): Score[] {
 }
 
 /** "3 of 3", "2 of 3, 1 diverged", "0 of 3, 3 not reached". */
-export function describeReached(score: Score): string {
-  return [
+export const describeReached = (score: Score): string =>
+  [
     `${score.reached} of ${score.runs}`,
     ...(score.diverged > 0 ? [`${score.diverged} diverged`] : []),
     ...(score.missed > 0 ? [`${score.missed} not reached`] : []),
     ...(score.unfinished > 0 ? [`${score.unfinished} unfinished`] : []),
   ].join(", ");
-}
+
+/** The same without a target: "3 of 3", "2 of 3, 1 diverged". */
+export const describeFinished = (score: Score): string =>
+  [
+    `${score.reached + score.missed} of ${score.runs}`,
+    ...(score.diverged > 0 ? [`${score.diverged} diverged`] : []),
+    ...(score.unfinished > 0 ? [`${score.unfinished} unfinished`] : []),
+  ].join(", ");

@@ -17,9 +17,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { explainFileError, UserError } from "./errors.js";
 import { lockFolder } from "./lock.js";
@@ -220,10 +221,15 @@ export function readRun(folder: string): RunRecord {
   };
 }
 
-/** The folder, made if need be. @throws UserError */
+/** The folder and those above it, made if need be. @throws UserError */
 export function makeFolder(folder: string): void {
+  // Node's own recursion never ends below /proc, where nothing can be made and nothing says so.
+  const missing: string[] = [];
+  for (let path = resolve(folder); !existsSync(path); path = dirname(path)) missing.push(path);
   try {
-    mkdirSync(folder, { recursive: true });
+    if (missing.length === 0 && !statSync(folder).isDirectory())
+      throw new UserError(`"${folder}" is a file; choose another folder with --out`);
+    for (const path of missing.reverse()) if (!existsSync(path)) mkdirSync(path);
   } catch (error) {
     throw explainFileError(error, folder);
   }

@@ -1,6 +1,7 @@
 /** A model, a loss, and examples to learn from and to be tested on. */
 import { compile, type Executable } from "../../compiler/compile.js";
 import { createObjective } from "../../curvature/objective.js";
+import { curvatureOf } from "../../curvature/output-curvature.js";
 import { type Sampling, sampleBatches } from "../../data/batches.js";
 import type { Dataset, Split } from "../../data/dataset.js";
 import type { Loss } from "../../nn/losses/loss.js";
@@ -45,7 +46,7 @@ export const startSupervised =
         return {
           loss: loss.value(outputs, targets!),
           state: hasState ? stateLayout.flattenTensors(after) : undefined,
-          outputs,
+          outputCurvature: curvatureOf(loss, outputs, targets!),
         };
       },
     });

@@ -1,0 +1,214 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readRun } from "../../src/lab/store.js";
+import { decodeTensors } from "../../src/lab/tensors.js";
+import { temporaryFolder, writeTable } from "../lab/folder.js";
+import { startThalweg, thalweg } from "./command.js";
+
+const root = temporaryFolder();
+const table = "table:file=table.csv,target=y,hidden=32-32";
+beforeAll(() => {
+  writeTable(root);
+});
+const arraysIn = (folder: string) => {
+  const path = join(root, folder, "checkpoint.safetensors");
+  return decodeTensors(readFileSync(path), path).arrays;
+};
+/** Resolves when the run in a folder has a checkpoint of at least this step. */
+async function untilCheckpoint(folder: string): Promise<void> {
+  const path = join(root, folder, "checkpoint.safetensors");
+  const end = performance.now() + 30_000;
+  while (!existsSync(path)) {
+    if (performance.now() > end) throw new Error(`no checkpoint in ${folder}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+describe("thalweg race", () => {
+  it("ranks the optimizers in a table and writes the report", () => {
+    const args = [
+      "race",
+      table,
+      "-o",
+      "adam",
+      "-o",
+      "sgd:learningRate=1e-9",
+      "--seeds",
+      "2",
+      "--target",
+      "loss=0.3",
+      "--steps",
+      "800",
+      "--out",
+      "race",
+    ];
+    const { code, stdout, stderr } = thalweg(root, args);
+    expect([code, stderr.includes("error")]).toEqual([0, false]);
+    const lines = stdout.trim().split("\n");
+    expect(lines[0]).toBe("To test loss 0.3, medians of 2 seeds");
+    expect(lines[2]).toMatch(/optimizer +reached +time +steps +gradients +best loss/);
+    expect(lines[4]).toMatch(/^1 +adam +2 of 2 /);
+    expect(lines[5]).toMatch(/^2 +sgd +0 of 2, 2 not reached +\S +\S +\S /);
+    expect(lines.at(-1)).toBe("report: race/report.html");
+    const page = readFileSync(join(root, "race", "report.html"), "utf8");
+    // What the report says to type is understood, and repeats the race.
+    const [, command] = /<pre><code>thalweg (race .*?)<\/code>/.exec(page)!;
+    const again = thalweg(root, [...command!.split(" "), "--json", "--out", "again"]);
+    const steps = (scores: { label: string; steps: { median: number } }[]) =>
+      scores.map(({ label, steps: { median } }) => [label, median]);
+    expect(steps(JSON.parse(again.stdout).scores)).toEqual(
+      steps(JSON.parse(readFileSync(join(root, "race", "scores.json"), "utf8"))),
+    );
+  });
+  it("prints JSON alone with --json, and makes its own folder", () => {
+    const { code, stdout } = thalweg(root, [
+      "race",
+      table,
+      "-o",
+      "sgd",
+      "--seeds",
+      "1",
+      "--steps",
+      "20",
+      "--json",
+    ]);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({
+      settings: { seeds: [0], limits: { steps: 20 } },
+      environment: { threads: 1 },
+    });
+    expect(existsSync(join(root, result.report))).toBe(true);
+    expect(readdirSync(join(root, "thalweg-runs"))).toHaveLength(1);
+  });
+  it("reaches 97 % of the digits with four optimizers", () => {
+    const { code, stdout } = thalweg(root, ["race", "--seeds", "1", "--json"], {
+      THALWEG_THREADS: undefined,
+    });
+    expect(code).toBe(0);
+    const { scores, settings } = JSON.parse(stdout);
+    expect(settings).toMatchObject({
+      problem: { name: "digits-mlp" },
+      limits: { target: { metric: "accuracy", value: 0.97 } },
+    });
+    expect(scores.map(({ label }: { label: string }) => label).sort()).toEqual([
+      "adam",
+      "adamw",
+      "momentum",
+      "sgd",
+    ]);
+    for (const score of scores) expect(score).toMatchObject({ reached: 1, runs: 1 });
+  });
+});
+
+describe("thalweg train", () => {
+  const long = [
+    "train",
+    table,
+    "--steps",
+    "20000",
+    "--checkpoint-every",
+    "100",
+    "--evaluate-every",
+    "50",
+    "--target",
+    "none",
+  ];
+  beforeAll(() => {
+    expect(thalweg(root, [...long, "--out", "whole"]).code).toBe(0);
+  });
+
+  it("killed and resumed ends with the very same bits", async () => {
+    const { child, ended } = startThalweg(root, [
+      ...long.map((a) => (a === "20000" ? "100000000" : a)),
+      "--out",
+      "killed",
+    ]);
+    await untilCheckpoint("killed");
+    child.kill("SIGKILL");
+    expect((await ended).code).toBeNull();
+    expect(readRun(join(root, "killed")).result).toBeUndefined();
+    expect(thalweg(root, ["train", "--resume", "killed", "--steps", "20000"]).code).toBe(0);
+    const { result, measurements } = readRun(join(root, "killed"));
+    // Killed beyond the last step of the other, there would be nothing to compare.
+    expect(result!.steps).toBe(20000);
+    expect(arraysIn("killed")).toEqual(arraysIn("whole"));
+    const without = (list: typeof measurements) => list.map(({ seconds, ...rest }) => rest);
+    expect(without(measurements)).toEqual(without(readRun(join(root, "whole")).measurements));
+  });
+
+  it("stops at Ctrl-C, keeps what it has, and says how to go on", async () => {
+    const { child, ended } = startThalweg(root, [
+      "train",
+      "digits-mlp",
+      "--steps",
+      "1000000",
+      "--target",
+      "none",
+      "--evaluate-every",
+      "10",
+      "--out",
+      "stopped",
+    ]);
+    while (!existsSync(join(root, "stopped", "metrics.jsonl")))
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect(code).toBe(130);
+    expect(stdout).toContain("The run was interrupted; it can be resumed.");
+    expect(stderr).toContain("go on with: thalweg train --resume stopped");
+    const { result } = readRun(join(root, "stopped"));
+    expect(result!.reason).toBe("interrupted");
+    expect(existsSync(join(root, "stopped", "lock"))).toBe(false);
+    const more = String(result!.steps + 20);
+    const resumed = thalweg(root, ["train", "--resume", "stopped", "--steps", more, "--json"]);
+    expect(JSON.parse(resumed.stdout).result).toMatchObject({ reason: "steps", steps: Number(more) });
+  });
+
+  it("does the same on both backends up to rounding", () => {
+    const short = ["train", table, "--steps", "20", "--target", "none"];
+    const losses = ["native", "portable"].map((backend) => {
+      const { code, stderr } = thalweg(root, [...short, "--backend", backend, "--out", backend], {
+        THALWEG_BLAS: undefined,
+      });
+      if (backend === "native" && /no native BLAS/.test(stderr)) return undefined;
+      expect(code).toBe(0);
+      return readRun(join(root, backend)).measurements.at(-1)!.test.loss!;
+    });
+    if (losses[0] !== undefined) expect(losses[0]).toBeCloseTo(losses[1]!, 5);
+  });
+});
+
+describe("other commands", () => {
+  it("help shows examples and exit codes", () => {
+    const { code, stdout } = thalweg(root, ["--help"]);
+    expect(code).toBe(0);
+    for (const text of ["race", "train", "list", "info", "Examples:", "Exit codes:"])
+      expect(stdout).toContain(text);
+    expect(thalweg(root, ["race", "--help"]).stdout).toContain("--optimizer <name:settings...>");
+  });
+  it("version is the package's", () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(thalweg(root, ["--version"]).stdout.trim()).toBe(version);
+  });
+  it("list names every problem and optimizer, and the options of one", () => {
+    const all = thalweg(root, ["list"]).stdout;
+    for (const name of ["digits-mlp", "fashion-cnn", "table", "sgd", "adamw"]) expect(all).toContain(name);
+    expect(thalweg(root, ["list", "adamw"]).stdout).toMatch(/weightDecay +0\.01 +a number of at least 0/);
+    expect(JSON.parse(thalweg(root, ["list", "table", "--json"]).stdout).options[0].name).toBe("file");
+  });
+  it("info measures this machine", () => {
+    const { code, stdout } = thalweg(root, ["info", "--json"]);
+    expect(code).toBe(0);
+    const { speeds, threads, backend } = JSON.parse(stdout);
+    expect(threads).toBe(1);
+    expect(["native", "portable"]).toContain(backend);
+    for (const { gigaflops } of speeds) expect(gigaflops).toBeGreaterThan(0.1);
+  });
+  it("a reader that goes away is no failure", async () => {
+    const { child, ended } = startThalweg(root, ["list", "--json"]);
+    child.stdout.destroy();
+    expect((await ended).stderr).toBe("");
+  });
+});

@@ -1,0 +1,94 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openProblem, problems } from "../../src/lab/problems/registry.js";
+import { optimizerFor } from "../../src/lab/session.js";
+import { createRuntime } from "../../src/runtime/runtime.js";
+import { temporaryFolder, writeTable } from "./folder.js";
+
+const root = temporaryFolder();
+const runtime = await createRuntime({ threads: 1 });
+
+describe("problems", () => {
+  it("are what they say: 784-128-10 on the digits", () => {
+    const problem = openProblem({ name: "digits-mlp", options: {} });
+    expect(problem.summary).toBe("784-128-10 relu, 101,770 parameters; 8,000 images to learn, 2,000 to test");
+    expect(problem.defaults.target).toEqual({ metric: "accuracy", value: 0.97, goal: "max" });
+    expect(problem.settings.options).toMatchObject({ hidden: "128", activation: "relu", shift: 1 });
+  });
+  it("start at the same θ and batches for the same seed, at others for another", () => {
+    const problem = openProblem({ name: "digits-mlp", options: { hidden: "8" } });
+    const begin = (seed: number) => {
+      const instance = problem.start(runtime, { seed, batch: 4 });
+      instance.load(3);
+      const values = [instance.objective.parameters.copy(), instance.objective.batch[0]!.copy()];
+      const measured = instance.evaluate();
+      instance.release();
+      return { values, measured };
+    };
+    expect(begin(5)).toEqual(begin(5));
+    expect(begin(5).values[0]).not.toEqual(begin(6).values[0]);
+    expect(begin(5).values[1]).not.toEqual(begin(6).values[1]);
+  });
+  it("evaluate all of the test data, the last part included", () => {
+    // Rows whose number is no multiple of anything: the mean over parts must be the mean over rows.
+    const file = writeTable(root, 97);
+    const problem = openProblem({ name: "table", options: { file, target: "y", hidden: "none" } });
+    const instance = problem.start(runtime, { seed: 0, batch: 8 });
+    instance.objective.parameters.data.fill(0);
+    // Standardised on the training rows, a prediction of 0 has about the variance as its error.
+    const { loss, squaredError } = instance.evaluate();
+    expect(squaredError).toBeCloseTo(2 * loss!, 5);
+    expect(squaredError).toBeGreaterThan(0.3);
+    expect(squaredError).toBeLessThan(3);
+    instance.release();
+  });
+  it("train convolutions and f64 as well", () => {
+    for (const options of [
+      { channels: "2", precision: "f64" },
+      { channels: "2-3", activation: "gelu" },
+    ]) {
+      const problem = openProblem({ name: "digits-cnn", options });
+      const instance = problem.start(runtime, { seed: 0, batch: 8 });
+      const training = optimizerFor(problem, { name: "momentum", settings: {} }).start(instance.objective);
+      const losses = Array.from({ length: 12 }, () => {
+        instance.load(0);
+        return training.step().loss;
+      });
+      expect(losses.at(-1)).toBeLessThan(losses[0]!);
+      training.release();
+      instance.release();
+    }
+  });
+  it("put suggested settings between the optimizer's and the user's", () => {
+    const problem = openProblem({ name: "digits-mlp", options: {} });
+    expect(optimizerFor(problem, { name: "adam", settings: {} }).settings).toMatchObject({
+      learningRate: 2e-3,
+      beta1: 0.9,
+    });
+    expect(optimizerFor(problem, { name: "adam", settings: { learningRate: 1 } }).settings).toMatchObject({
+      learningRate: 1,
+    });
+    for (const { name } of problems.filter((kind) => kind.name.startsWith("digits")))
+      for (const optimizer of Object.keys(openProblem({ name, options: {} }).suggested))
+        expect(() =>
+          optimizerFor(openProblem({ name, options: {} }), { name: optimizer, settings: {} }),
+        ).not.toThrow();
+  });
+  it("say what is wrong with a name, an option or the data", () => {
+    const open =
+      (name: string, options: Record<string, string | number> = {}) =>
+      () =>
+        openProblem({ name, options });
+    expect(open("digit-mlp")).toThrow(/no problem "digit-mlp"; did you mean digits-mlp/);
+    expect(open("digits-mlp", { hidde: 3 })).toThrow(
+      /digits-mlp: there is no setting "hidde"; did you mean hidden/,
+    );
+    expect(open("digits-mlp", { hidden: "0" })).toThrow(/hidden is "0"; use whole numbers joined by "-"/);
+    expect(open("table", { target: "y" })).toThrow(/table: needs file/);
+    expect(open("images-mlp", { directory: root })).toThrow(/has no train-images-idx3-ubyte/);
+    const path = join(root, "text.csv");
+    writeFileSync(path, "a,y\n1,2\nx,3\n3,4\n4,5\n5,6\n");
+    expect(open("table", { file: path, target: "y" })).toThrow(/row 3, column "a": "x" is not a number/);
+  });
+});
