@@ -10,7 +10,7 @@ import { sizeOf } from "../tensor/shape.js";
 import { type Kernel, KernelCache } from "./kernel.js";
 import { combine, load, store } from "./lanes.js";
 import { loopKernel } from "./loop.js";
-import { type Bindings, plan } from "./plan.js";
+import { type Bindings, type Plan, plan } from "./plan.js";
 import { emitConv, emitDot, planConv } from "./products.js";
 import { type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
 import { addThread, onFirst, pushRange } from "./sharing.js";
@@ -68,10 +68,30 @@ export function compile(
     throw new Error("compile: the runtime is closed; create another one with createRuntime()");
   const scheduled = schedule(simplify(program));
   const planned = plan(scheduled, runtime, bindings);
+  const owned: number[] = [];
+  const release = () => {
+    planned.release();
+    for (const address of owned) runtime.release(address);
+  };
+  try {
+    return assemble(runtime, scheduled, planned, owned, release, tick);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** `owned` collects the addresses of scratch and partial results. */
+function assemble(
+  runtime: Runtime,
+  scheduled: Schedule,
+  planned: Plan,
+  owned: number[],
+  release: () => void,
+  tick: ((step: number) => void) | undefined,
+): Executable {
   const wantsTeam = !tick && runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
   const threads = wantsTeam ? runtime.threads : 1;
-  const owned: number[] = [];
-
   const module = new ModuleBuilder({ shared: runtime.shared, maximumPages: 65536 });
   const sgemm = module.importFunction("sgemm", gemmSignature, []);
   const dgemm = module.importFunction("dgemm", gemmSignature, []);
@@ -289,8 +309,7 @@ export function compile(
     threads,
     steps: [...scheduled.steps.map(describeStep), ...planned.copies.map(() => "copy")],
     release() {
-      planned.release();
-      for (const address of owned) runtime.release(address);
+      release();
       if (number !== undefined) team!.remove(number);
     },
   };

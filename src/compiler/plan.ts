@@ -46,9 +46,23 @@ function base(root: Root): { root: Root; offset: number } {
 const rootsWritten = (step: Step): Root[] =>
   step.kind === "loop" ? step.outputs.map((o) => o.root) : [step.root];
 
+/**
+ * @throws ShapeError when a bound buffer does not fit, Error when the memory does not suffice; nothing stays allocated
+ * then.
+ */
 export function plan(schedule: Schedule, memory: PlanMemory, bindings: Bindings = {}): Plan {
-  const { steps, inputs, outputs } = schedule;
   const owned: (() => void)[] = [];
+  try {
+    return place(schedule, memory, bindings, owned);
+  } catch (error) {
+    for (const free of owned) free();
+    throw error;
+  }
+}
+
+/** `owned` collects what gives the memory back. */
+function place(schedule: Schedule, memory: PlanMemory, bindings: Bindings, owned: (() => void)[]): Plan {
+  const { steps, inputs, outputs } = schedule;
   const bind = (
     kind: "input" | "output",
     root: Root,

@@ -29,7 +29,7 @@ export interface Buffer {
 export interface Memory {
   readonly memory: WebAssembly.Memory;
   readonly shared: boolean;
-  /** Address of a new block, zeroed. @throws Error when 4 GiB are not enough. */
+  /** Address of a new block, zeroed. @throws Error when 4 GiB, or what the system has, are not enough. */
   allocate(bytes: number): number;
   release(address: number): void;
   /** Bytes in use, and the size of the memory. */
@@ -60,7 +60,15 @@ export function createMemory(shared: boolean): Memory {
         `memory: ${format(bytes)} more would exceed WebAssembly's 4 GiB (${format(used)} in use); ` +
           "use a smaller batch or model, or release executables that are no longer needed",
       );
-    memory.grow(pages);
+    try {
+      memory.grow(pages);
+    } catch (error) {
+      throw new Error(
+        `memory: the system gives no ${format(pages * pageBytes)} more (${format(memory.buffer.byteLength)} reserved); ` +
+          "use a smaller batch or model, or release executables that are no longer needed",
+        { cause: error },
+      );
+    }
   };
   const allocate = (bytes: number): number => {
     const length = Math.ceil((bytes + slack) / alignment) * alignment;

@@ -24,6 +24,9 @@ export interface RuntimeOptions {
   readonly threads?: number;
 }
 
+const mostThreads = 64;
+const isThreadCount = (count: number) => Number.isInteger(count) && count >= 1 && count <= mostThreads;
+
 const isNode = typeof process !== "undefined" && process.versions?.node !== undefined;
 
 /**
@@ -31,12 +34,13 @@ const isNode = typeof process !== "undefined" && process.versions?.node !== unde
  *
  *     const runtime = await createRuntime({ threads: 1 });
  *
- * @throws Error when the wanted BLAS cannot be loaded (THALWEG_BLAS names it, or `blas: "native"` and none is found).
+ * @throws Error when the wanted BLAS cannot be loaded (THALWEG_BLAS names it, or `blas: "native"` and none is found),
+ * and for a number of threads that is none.
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const threads = options.threads ?? (await defaultThreads());
-  if (!Number.isInteger(threads) || threads < 1 || threads > 64)
-    throw new Error(`runtime: ${threads} threads; use a whole number from 1 to 64`);
+  if (!isThreadCount(threads))
+    throw new Error(`runtime: ${threads} threads; use a whole number from 1 to ${mostThreads}`);
   const memory = createMemory(isNode);
   const native = options.blas === "portable" || !isNode ? undefined : await loadNative(memory);
   if (!native && options.blas === "native")
@@ -68,8 +72,8 @@ async function defaultThreads(): Promise<number> {
   const given = process.env.THALWEG_THREADS;
   if (given !== undefined && given !== "") {
     const count = Number(given);
-    if (!Number.isInteger(count) || count < 1)
-      throw new Error(`THALWEG_THREADS is "${given}"; use a whole number of threads, at least 1`);
+    if (!isThreadCount(count))
+      throw new Error(`THALWEG_THREADS is "${given}"; use a whole number from 1 to ${mostThreads}`);
     return count;
   }
   const { availableParallelism } = await import("node:os");
