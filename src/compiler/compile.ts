@@ -363,7 +363,7 @@ function defineCombine(
   );
 }
 
-/** "dot [128, 64]·[64, 10]", "loop [128, 10]: add, exp, sum rows": what a profile shows. */
+/** "dot [128, 64]·[64, 10]", "loop [128, 10]: rowReduce add exp; local div": what a profile shows. */
 function describeStep(step: Schedule["steps"][number]): string {
   const list = (shape: readonly number[]) => `[${shape.join(", ")}]`;
   switch (step.kind) {

@@ -169,7 +169,7 @@ export function planConv(step: ConvStep): ConvPlan {
 
 /**
  * For blocks of images: patches into scratch and their product, or the product into scratch and its fold.
- * `move` is the kernel that makes patches (or folds them back); `target` pushes where this thread's result goes.
+ * `move` is the kernel that makes patches (or folds them back); `addresses.root` pushes where this thread's result goes.
  */
 export function emitConv(
   code: Code,

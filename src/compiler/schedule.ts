@@ -19,7 +19,10 @@ export interface Root {
   readonly dtype: DType;
   readonly shape: Shape;
   readonly size: number;
-  /** Where its elements are; set when memory is planned. */
+  /**
+   * Whose memory holds its elements, from which one on: its own, set when memory is planned, or part of another root's,
+   * set when that one is scheduled.
+   */
   storage?: { readonly root: Root; readonly offset: number };
 }
 
@@ -61,7 +64,7 @@ export type LoopOutput =
   | { readonly kind: "row"; readonly root: Root; readonly value: Value }
   /** A reduction along the inner axes: one value for each row. */
   | { readonly kind: "rowReduce"; readonly root: Root; readonly reduction: Reduction; readonly value: Value }
-  /** A sum over leading axes; the last `kept` elements of the domain remain. `rows`: of a value for each row. */
+  /** A reduction over leading axes; the last `kept` elements of the domain remain. `rows`: of a value for each row. */
   | {
       readonly kind: "accumulate";
       readonly root: Root;
@@ -142,7 +145,7 @@ export type Step = LoopStep | WindowStep | DotStep | ConvStep | PlainStep;
 export interface Schedule {
   readonly steps: readonly Step[];
   readonly roots: readonly Root[];
-  /** In the order of the program's inputs; undefined for inputs that nothing uses. */
+  /** In the order of the program's inputs, those that nothing uses included. */
   readonly inputs: readonly Root[];
   readonly outputs: readonly Root[];
   /** A root may be the output under another shape of the same size. */
@@ -775,7 +778,7 @@ export function innerAxesOf(loop: {
   return inner;
 }
 
-/** The root whose memory a running sum of products uses. */
+/** The root of the same size whose memory this one uses: that of a running sum of products. */
 function ownerOf(root: Root): Root {
   let owner = root;
   while (owner.storage && owner.storage.root.size === root.size) owner = owner.storage.root;

@@ -18,7 +18,7 @@ const storeName = (dtype: DType) =>
   dtype === "f32" ? "f32.store" : dtype === "f64" ? "f64.store" : "i32.store";
 const addName = (dtype: DType) => (dtype === "f32" ? "f32.add" : dtype === "f64" ? "f64.add" : "i32.add");
 
-/** Pushes a·b + c of i32 locals and constants. */
+/** Pushes start + Σ index·stride. */
 function address(code: Code, start: Local, ...terms: readonly (readonly [Local, number])[]): void {
   code.get(start);
   for (const [index, stride] of terms) {

@@ -4,7 +4,7 @@ import { createPortableBlas, hasRelaxedSimd } from "./blas-portable.js";
 import { packingBytes } from "./gemm-portable.js";
 import { useFusedMultiplyAdd } from "./math.js";
 import { createMemory, type Memory } from "./memory.js";
-import { controlWords, type Team } from "./team.js";
+import { controlBytes, type Team } from "./team.js";
 
 export interface Runtime extends Memory {
   readonly blas: Blas;
@@ -20,7 +20,7 @@ export interface Runtime extends Memory {
 export interface RuntimeOptions {
   /** "native": fail without one; "portable": do not look; default: native where there is one. */
   readonly blas?: "native" | "portable";
-  /** Default: THALWEG_THREADS, or the processors available to this process; 1 in browsers. */
+  /** Default: THALWEG_THREADS, or the processors available to this process, at most 16; 1 in browsers. */
   readonly threads?: number;
 }
 
@@ -89,8 +89,7 @@ async function loadNative(memory: Memory): Promise<{ blas: Blas; path: string } 
 
 async function startTeam(memory: Memory, threads: number, library: string | undefined): Promise<Team> {
   const { createTeam } = await import("./team-node.js");
-  // Every word of the control block on a cache line with nothing else.
-  const control = memory.allocate(controlWords * 64);
+  const control = memory.allocate(controlBytes);
   const bytes = 2 * packingBytes + 65536;
   return createTeam({
     memory: memory.memory,

@@ -2,13 +2,15 @@
  * A team of threads that run the same compiled program on shared memory, each on its share of every step, meeting at
  * barriers: one pool for matrix products and elementwise loops alike, so that neither waits for the other's pool.
  *
- * The control block in shared memory, in i32 words:
- *   0 arrived at the barrier   1 barrier generation   2 asleep at the barrier   3 call number   4 program of the call
+ * The control block in shared memory has five i32 words, each on a cache line of its own, since some threads poll one
+ * while others write another: arrived at the barrier; the barrier's generation; asleep at the barrier; the number of the
+ * call; the program of the call.
  */
 import type { Code, FunctionRef, ModuleBuilder } from "./assembler.js";
 
-export const controlWords = 16;
-export const control = { arrived: 0, generation: 4, asleep: 8, call: 12, program: 16 } as const;
+/** Offsets in bytes. */
+export const control = { arrived: 0, generation: 64, asleep: 128, call: 192, program: 256 } as const;
+export const controlBytes = 320;
 
 /** Polls before a waiting thread goes to sleep: about 50 µs. */
 const spins = 4000;
