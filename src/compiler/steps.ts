@@ -156,7 +156,7 @@ export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {
   const { dtype } = root;
   const bytes = bytesOf(dtype);
   const shapes = operands.map((o) => o.layout.shape);
-  const key = JSON.stringify([op, dtype, root.shape, shapes]);
+  const key = JSON.stringify([op, dtype, root.shape, shapes, operands.map((o) => o.root.dtype)]);
   const define = (
     units: number,
     work: number,
