@@ -32,6 +32,31 @@ export interface StepReport {
   /** Whether the loss and the gradient are finite numbers. When false the parameters are no longer usable. */
   readonly finite: boolean;
   readonly evaluations: Evaluations;
+  /**
+   * Why another step on this batch would gain nothing; a loop over a full batch may end here.
+   * "converged": ‖∇L(θ)‖ is at most the method's tolerance, and θ was left as it is. "stalled": what can still be won
+   * is below what the loss's dtype can tell, or no step that lowers the loss was found.
+   */
+  readonly stop?: "converged" | "stalled";
+  readonly diagnostics?: Diagnostics;
+}
+
+/** How a step came about, for methods that decide on the way. */
+export interface Diagnostics {
+  /** λ with which the step was computed. */
+  readonly damping?: number;
+  /** ρ: the reduction of the loss over the one that the quadratic model predicted. */
+  readonly trustRatio?: number;
+  /** Of the trust region in which the step was computed. */
+  readonly radius?: number;
+  /** Iterations of conjugate gradients, and why they ended. */
+  readonly iterations?: number;
+  readonly iterationsEnded?: string;
+  /** Points that a line search tried. */
+  readonly searchEvaluations?: number;
+  /** Whether θ moved. */
+  readonly accepted?: boolean;
+  readonly [name: string]: number | string | boolean | undefined;
 }
 
 /** What a step asked of the objective, counted. */
