@@ -1,5 +1,6 @@
 /** Teams of Node worker threads. */
-import { existsSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { control, type Team, type WorkerProgram, type WorkerStart } from "./team.js";
@@ -12,17 +13,26 @@ export interface TeamOptions {
   readonly workspace: (thread: number) => { address: number; bytes: number };
 }
 
+/**
+ * The program of a thread. Node starts threads from JavaScript only: run from source, they are those of the last build,
+ * which must be of the same source, since threads that disagree wait for each other for ever.
+ */
+function findScript(threads: number): URL {
+  if (!import.meta.url.endsWith(".ts")) return new URL("./worker.js", import.meta.url);
+  const script = new URL("../../dist/runtime/worker.js", import.meta.url);
+  const built = statSync(script, { throwIfNoEntry: false })?.mtimeMs;
+  const source = fileURLToPath(new URL(".", import.meta.url));
+  const newest = Math.max(...readdirSync(source).map((file) => statSync(join(source, file)).mtimeMs));
+  if (built === undefined || built < newest)
+    throw new Error(
+      `runtime: ${threads} threads need ${fileURLToPath(script)}, which is ${built === undefined ? "missing" : "older than its source"}; run "npm run build", or use one thread`,
+    );
+  return script;
+}
+
 export async function createTeam(options: TeamOptions): Promise<Team> {
   const words = new Int32Array(options.memory.buffer);
-  // Node starts threads from JavaScript only: run from source, they are those of the last build.
-  const script = new URL(
-    import.meta.url.endsWith(".ts") ? "../../dist/runtime/worker.js" : "./worker.js",
-    import.meta.url,
-  );
-  if (!existsSync(fileURLToPath(script)))
-    throw new Error(
-      `runtime: ${options.threads} threads need ${fileURLToPath(script)}, which is missing; run "npm run build", or use one thread`,
-    );
+  const script = findScript(options.threads);
   const workers = Array.from({ length: options.threads - 1 }, (_, index) => {
     const start: WorkerStart = {
       memory: options.memory,
