@@ -10,6 +10,11 @@ export {
   hutchinson,
   hutchPlusPlus,
 } from "./hutchinson.js";
+export { type KroneckerBlock, kroneckerBlocks } from "./kronecker/blocks.js";
+export { type KroneckerFactors, kroneckerFactors } from "./kronecker/compute.js";
+export type { Sharing } from "./kronecker/factors.js";
+export type { Estimator } from "./kronecker/gradients.js";
+export type { FactorOptions } from "./kronecker/statistics.js";
 export {
   type Eigenpair,
   type EigenpairOptions,
