@@ -1,4 +1,5 @@
 /** A thread of a team: waits for a call number to change, then runs its share of the program that is named. */
+import { writeSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type { Blas } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
@@ -48,5 +49,14 @@ for (;;) {
   seen = call;
   const program = Atomics.load(words, programWord);
   if (!programs.has(program)) learn();
-  programs.get(program)!(start.thread);
+  try {
+    programs.get(program)!(start.thread);
+  } catch (error) {
+    // The others wait at a barrier and can be told nothing; without this thread they would wait for ever.
+    writeSync(
+      2,
+      `thalweg: a worker thread failed: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.kill(process.pid, "SIGKILL");
+  }
 }
