@@ -83,7 +83,13 @@ const shapeOf = (values: unknown): number[] =>
   Array.isArray(values) ? [values.length, ...shapeOf(values[0] ?? 0)] : [];
 
 /** The problem of a folder as an objective, and how to get its arrays from vectors. */
-function rebuild(runtime: Runtime, name: string, file: ProblemFile, dtype: "f32" | "f64") {
+function rebuild(
+  runtime: Runtime,
+  name: string,
+  file: ProblemFile,
+  dtype: "f32" | "f64",
+  regularised: boolean,
+) {
   const problem = Object.hasOwn(problems, name) ? problems[name] : undefined;
   if (!problem)
     throw new FormatError(
@@ -116,13 +122,16 @@ function rebuild(runtime: Runtime, name: string, file: ProblemFile, dtype: "f32"
     layout,
     parameters: vector(file.params),
     batch: data.map(({ spec }) => spec),
-    trace: (parameters, batch) => ({
-      loss: problem.loss(
-        layout.views(parameters) as Readonly<Record<string, Tensor>>,
-        Object.fromEntries(data.map(({ key }, index) => [key, batch[index]!])),
-      ),
-      state: undefined,
-    }),
+    trace(theta, batch) {
+      const parameters = layout.views(theta) as Readonly<Record<string, Tensor>>;
+      const arrays = Object.fromEntries(data.map(({ key }, index) => [key, batch[index]!]));
+      return {
+        loss: problem.loss(parameters, arrays),
+        state: undefined,
+        ...(problem.outputCurvature && { outputCurvature: problem.outputCurvature(parameters, arrays) }),
+        ...(regularised && problem.regulariser && { regulariser: problem.regulariser(parameters, arrays) }),
+      };
+    },
   });
   data.forEach(({ values }, index) => {
     objective.batch[index]!.set(values);
@@ -196,10 +205,11 @@ function reachEnd(
     let norm = Number.POSITIVE_INFINITY;
     let t = 0;
     while (norm > target && t < 20 * file.steps) {
-      feed?.(training, ++t);
+      t++;
+      feed?.(training, t);
       const report = training.step();
       norm = report.gradientNorm ?? Math.hypot(...objective.gradient().gradient.data);
-      if (!report.finite) break;
+      if (!report.finite || report.stop) break;
     }
     const [start, end] = file.loss as [number, number];
     const off = notNaN(Math.abs(objective.loss() - end) / (Math.abs(start - end) || 1));
@@ -229,20 +239,24 @@ export function compareFolder(
 
   const built = new Map<string, Rebuilt | FormatError>();
   const rows: ProblemRow[] = [];
+  /** A problem stands in the table once, in however many ways its curvature is taken. */
+  const addRow = (row: ProblemRow) => {
+    if (!rows.some(({ problem, dtype }) => problem === row.problem && dtype === row.dtype)) rows.push(row);
+  };
   /** The problem at its start. Its row is made the first time. @throws FormatError when it cannot be rebuilt. */
-  const startOf = (name: string, dtype: "f32" | "f64"): Rebuilt => {
-    const key = `${name} ${dtype}`;
+  const startOf = (name: string, dtype: "f32" | "f64", regularised: boolean): Rebuilt => {
+    const key = `${name} ${dtype} ${regularised}`;
     let found = built.get(key);
     if (!found) {
       try {
-        const rebuilt = rebuild(runtime, name, given[name]!, dtype);
+        const rebuilt = rebuild(runtime, name, given[name]!, dtype, regularised);
         found = { ...rebuilt, row: checkStart(name, given[name]!, rebuilt) };
-        rows.push(found.row);
+        addRow(found.row);
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
         found = error;
         const nothing = { lossDeviation: undefined, gradientDeviation: undefined, tolerance: undefined };
-        rows.push({ problem: name, dtype, ...nothing, status: "unusable", note: error.message });
+        addRow({ problem: name, dtype, ...nothing, status: "unusable", note: error.message });
       }
       built.set(key, found);
     }
@@ -281,12 +295,15 @@ export function compareFolder(
     try {
       const dtype = /^float(64|32)\b/.exec(file.dtype)?.[1];
       if (!dtype) throw new FormatError(`${name}: dtype is "${file.dtype}"; use float64 or float32`);
-      const start = startOf(file.problem, dtype === "64" ? "f64" : "f32");
       const reference = findReference(file.optimizer, table);
+      const repetition = reference?.prepare?.(file);
+      const start = startOf(
+        file.problem,
+        dtype === "64" ? "f64" : "f32",
+        repetition?.regulariserInCurvature ?? false,
+      );
       if (!reference) return { ...known, status: "missing", note: "no method is known that repeats this" };
-      if (!reference.prepare)
-        return { ...known, status: "missing", note: `${reference.method} does not exist yet` };
-      const repetition = reference.prepare(file);
+      if (!repetition) return { ...known, status: "missing", note: `${reference.method} does not exist yet` };
       const follow = file.kind === "final-only" ? reachEnd : followTrajectory;
       const { ok, ...result } = follow(start, file, repetition);
       const startOff = start.row.status !== "ok" ? "the problem deviates at its start; " : "";

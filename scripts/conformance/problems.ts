@@ -1,4 +1,6 @@
 /** The problems by name, as losses of named arrays; sizes come from the data. */
+import { curvatureOf, type OutputCurvature } from "../../src/curvature/index.js";
+import { binaryCrossEntropyWithLogits, meanSquared, softmaxCrossEntropy } from "../../src/nn/index.js";
 import type { DType } from "../../src/tensor/dtype.js";
 import { iota, type Tensor } from "../../src/tensor/tensor.js";
 
@@ -10,10 +12,22 @@ export interface Problem {
   /** What the loss reads beside the parameters; "float" is the dtype of the run. */
   readonly data: Readonly<Record<string, "float" | Exclude<DType, "f32" | "f64">>>;
   loss(parameters: Arrays, data: Arrays): Tensor;
+  /** For Gauss–Newton and Fisher products, where the loss is one of a model's outputs. */
+  outputCurvature?(parameters: Arrays, data: Arrays): OutputCurvature;
+  /** The part of the loss that is none of the outputs. */
+  regulariser?(parameters: Arrays, data: Arrays): Tensor;
 }
 
 /** W x + b for each row x, with W [out, in]. */
 const affine = (x: Tensor, w: Tensor, b: Tensor) => x.matmul(w.transpose()).add(b);
+
+const regression = (p: Arrays, inputs: Tensor) => {
+  const h1 = affine(inputs, p.W1!, p.b1!).tanh();
+  return affine(affine(h1, p.W2!, p.b2!).tanh(), p.W3!, p.b3!);
+};
+const classifier = (p: Arrays, inputs: Tensor) => affine(affine(inputs, p.W1!, p.b1!).tanh(), p.W2!, p.b2!);
+const logit = ({ w, b }: Arrays, inputs: Tensor) => inputs.matmul(w!.reshape([-1])).add(b!);
+const halfL2 = ({ w }: Arrays, { l2 }: Arrays) => w!.square().sum().mul(0.5).mul(l2!.reshape([]));
 
 export const problems: Readonly<Record<string, Problem>> = {
   // Σᵢ 100 (xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²
@@ -35,35 +49,37 @@ export const problems: Readonly<Record<string, Problem>> = {
   "mlp-regression": {
     parameters: ["W1", "b1", "W2", "b2", "W3", "b3"],
     data: { inputs: "float", targets: "float" },
-    loss(p, { inputs, targets }) {
-      const h1 = affine(inputs!, p.W1!, p.b1!).tanh();
-      const h2 = affine(h1, p.W2!, p.b2!).tanh();
-      return affine(h2, p.W3!, p.b3!)
+    loss: (p, { inputs, targets }) =>
+      regression(p, inputs!)
         .sub(targets!)
         .square()
         .sum()
-        .mul(0.5 / inputs!.shape[0]!);
-    },
+        .mul(0.5 / inputs!.shape[0]!),
+    outputCurvature: (p, { inputs, targets }) => curvatureOf(meanSquared(), regression(p, inputs!), targets!),
   },
   // Mean over examples of −log softmax(z)[label], z with one hidden layer of tanh.
   "mlp-classifier": {
     parameters: ["W1", "b1", "W2", "b2"],
     data: { inputs: "float", labels: "i32" },
     loss(p, { inputs, labels }) {
-      const z = affine(affine(inputs!, p.W1!, p.b1!).tanh(), p.W2!, p.b2!);
+      const z = classifier(p, inputs!);
       const chosen = iota(z.shape).eq(labels!.reshape([-1, 1]));
       return z.logSumExp().sub(chosen.select(z, 0).sum(1)).mean();
     },
+    outputCurvature: (p, { inputs, labels }) =>
+      curvatureOf(softmaxCrossEntropy(), classifier(p, inputs!), labels!),
   },
   // Mean of softplus(t) − label·t, t = x·w + b, plus ½ l2 ‖w‖².
   "logistic-l2": {
     parameters: ["w", "b"],
     data: { inputs: "float", labels: "float", l2: "float" },
-    loss({ w, b }, { inputs, labels, l2 }) {
-      const t = inputs!.matmul(w!.reshape([-1])).add(b!);
-      const fit = t.softplus().sub(labels!.mul(t)).mean();
-      return fit.add(w!.square().sum().mul(0.5).mul(l2!.reshape([])));
+    loss(p, data) {
+      const t = logit(p, data.inputs!);
+      return t.softplus().sub(data.labels!.mul(t)).mean().add(halfL2(p, data));
     },
+    outputCurvature: (p, { inputs, labels }) =>
+      curvatureOf(binaryCrossEntropyWithLogits(), logit(p, inputs!), labels!),
+    regulariser: halfL2,
   },
   // ½ mean over entries of (A W B − C)²
   "matrix-lstsq": {

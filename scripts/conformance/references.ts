@@ -11,6 +11,8 @@ export interface Repetition {
   readonly optimizer: Optimizer;
   /** Largest relative deviation, where it is not the one that follows from the file's amplification. */
   readonly tolerance?: number;
+  /** Whether curvatures but the Hessian contain that of a regulariser, which is part of the loss in any case. */
+  readonly regulariserInCurvature?: boolean;
   /** Called before update t = 1, 2, …: hands over what the reference drew at random (stored z vectors). */
   feed?(training: Training, t: number): void;
 }
@@ -40,6 +42,33 @@ const adamHyperparameters = v.strictObject({
   eps: v.optional(v.number(), 1e-8),
   weight_decay: v.optional(v.number(), 0),
   amsgrad: v.optional(v.boolean(), false),
+});
+
+const dampedHyperparameters = v.strictObject({
+  lr: rate,
+  damping: v.number(),
+  line_search: v.optional(v.literal(false)),
+  l2_added_to_curvature: v.optional(v.boolean(), false),
+});
+
+/** (A + λI)⁻¹ g with a fixed λ and nothing that holds a step back. */
+const bareNewton = (file: Trajectory, curvature: "hessian" | "gaussNewton"): Repetition => {
+  const { lr, damping, l2_added_to_curvature } = read(dampedHyperparameters, file);
+  return {
+    optimizer: optimizers.newton.create({
+      curvature,
+      globalization: "none",
+      learningRate: lr,
+      damping,
+      tolerance: 0,
+    }),
+    regulariserInCurvature: l2_added_to_curvature,
+  };
+};
+
+const trustExactHyperparameters = v.looseObject({
+  initial_trust_radius: v.number(),
+  max_trust_radius: v.number(),
 });
 
 const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
@@ -103,9 +132,24 @@ export const references: readonly Reference[] = [
   { files: /^muon(-|$)/, method: "muon" },
   { files: /^lbfgs(-|$)/, method: "lbfgs" },
   { files: /^scipy-lbfgsb$/, method: "lbfgs" },
-  { files: /^newton-damped(-|$)/, method: "newton" },
-  { files: /^scipy-(newton-cg|trust-exact)$/, method: "newton" },
-  { files: /^(natural-gradient|gauss-newton)(-|$)/, method: "natural gradient" },
+  { files: /^newton-damped(-|$)/, method: "newton", prepare: (file) => bareNewton(file, "hessian") },
+  { files: /^gauss-newton(-|$)/, method: "newton", prepare: (file) => bareNewton(file, "gaussNewton") },
+  {
+    files: /^scipy-trust-exact$/,
+    method: "newton",
+    prepare(file) {
+      const h = read(trustExactHyperparameters, file);
+      return {
+        optimizer: optimizers.newton.create({
+          radius: h.initial_trust_radius,
+          mostRadius: h.max_trust_radius,
+          tolerance: 0,
+        }),
+      };
+    },
+  },
+  { files: /^scipy-newton-cg$/, method: "hessianFree" },
+  { files: /^natural-gradient(-|$)/, method: "natural gradient" },
   { files: /^kfac(-|$)/, method: "kfac" },
 ];
 

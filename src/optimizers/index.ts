@@ -7,6 +7,7 @@ export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } 
 export { momentum, traceMomentum } from "./momentum.js";
 export { didYouMean, nearestNames } from "./names.js";
 export { nesterov } from "./nesterov.js";
+export { newton } from "./newton.js";
 export type { Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
 export { createOptimizer, findMethod, type OptimizerName, optimizers } from "./registry.js";
 export {

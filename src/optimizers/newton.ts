@@ -9,7 +9,7 @@
  *
  * Levenberg 1944; Marquardt 1963; Moré & Sorensen 1983; Nocedal & Wright 2006, "Numerical optimization", chapter 4.
  *
- * Memory: n² numbers (levenbergMarquardt 2n²). FLOPs a step: n curvature products, and ⅔n³ (none), ⅓n³ a trial
+ * Memory: n² numbers (levenbergMarquardt 2n²). FLOPs: n curvature products a step, and ⅔n³ (none), ⅓n³ a trial
  * (levenbergMarquardt) or about 9n³ (trustRegion). For n up to a few thousands. The batch should be all of the data,
  * or large: ρ compares two losses on it.
  */
@@ -109,7 +109,11 @@ function start(objective: Objective, settings: Settings): Training {
       const { losses, stop, diagnostics } = stepper.step(point);
       evaluation.keepState();
       const evaluations = { gradients: 1, losses, [productsOf[kind]]: layout.size };
-      return { ...report, evaluations, diagnostics, ...(stop && { stop }) };
+      // Where the loss can tell nothing any more, the gradient still can.
+      const exhausted = stop === "stalled" && diagnostics.accepted === true;
+      if (exhausted) evaluations.gradients++;
+      const shrinks = exhausted && evaluation.run().gradientNorm < 0.5 * point.gradientNorm;
+      return { ...report, evaluations, diagnostics, ...(stop && !shrinks && { stop }) };
     },
     release() {
       for (const part of [stepper, ray, evaluation, count, curvature]) part.release();

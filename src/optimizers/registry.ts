@@ -5,11 +5,15 @@ import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { didYouMean } from "./names.js";
 import { nesterov } from "./nesterov.js";
+import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
 
-export const optimizers = { sgd, momentum, nesterov, adam, adamw } as const satisfies Record<string, Method>;
+export const optimizers = { sgd, momentum, nesterov, adam, adamw, newton } as const satisfies Record<
+  string,
+  Method
+>;
 export type OptimizerName = keyof typeof optimizers;
 
 /**

@@ -32,6 +32,7 @@ beforeAll(async () => {
 afterAll(() => runtime.close());
 
 const names = Object.keys(optimizers) as (keyof typeof optimizers)[];
+const firstOrderNames = names.filter((name) => "schedule" in optimizers[name].options);
 
 describe("special cases are the same to the bit", () => {
   const run = (name: keyof typeof optimizers, settings: Record<string, unknown>) =>
@@ -206,7 +207,7 @@ describe("clipping", () => {
 });
 
 describe("training", () => {
-  test.each(names)("%s lowers the loss, in f64 and f32", (name) => {
+  test.each(firstOrderNames)("%s lowers the loss, in f64 and f32", (name) => {
     for (const dtype of ["f64", "f32"] as const) {
       const { reports } = trajectory(runtime, createOptimizer(name, { learningRate: 0.05 }), 60, dtype);
       expect(reports.at(-1)!.loss).toBeLessThan(0.5 * reports[0]!.loss);
@@ -214,7 +215,7 @@ describe("training", () => {
     }
   });
 
-  test.each(names)("%s resumes from its state to the bit", (name) => {
+  test.each(firstOrderNames)("%s resumes from its state to the bit", (name) => {
     const optimizer = createOptimizer(name, {
       schedule: "cosine",
       decaySteps: 20,
@@ -332,8 +333,9 @@ describe("transforms", () => {
 describe("files of methods", () => {
   const folder = join(dirname(fileURLToPath(import.meta.url)), "../../src/optimizers");
   test.each(names)("%s has its own, which states update and cost", (name) => {
-    expect(readdirSync(folder)).toContain(`${name}.ts`);
-    const text = readFileSync(join(folder, `${name}.ts`), "utf8");
+    const file = `${name.replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`)}.ts`;
+    expect(readdirSync(folder)).toContain(file);
+    const text = readFileSync(join(folder, file), "utf8");
     expect(text.startsWith("/**")).toBe(true);
     for (const part of ["θ ←", "Memory:", "FLOPs:"]) expect(text).toContain(part);
   });
