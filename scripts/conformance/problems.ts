@@ -18,8 +18,11 @@ export interface Problem {
   regulariser?(parameters: Arrays, data: Arrays): Tensor;
 }
 
-/** W x + b for each row x, with W [out, in]. */
-const affine = (x: Tensor, w: Tensor, b: Tensor) => x.matmul(w.transpose()).add(b);
+/** W x + b for each row x, with W [out, in]; marked, so that it has Kronecker factors. */
+const affine = (x: Tensor, w: Tensor, b: Tensor) => {
+  const weight = w.transpose();
+  return x.matmul(weight).add(b).marked({ layer: "dense", name: "affine", bias: true }, x, weight, b);
+};
 
 const regression = (p: Arrays, inputs: Tensor) => {
   const h1 = affine(inputs, p.W1!, p.b1!).tanh();

@@ -66,6 +66,16 @@ const bareNewton = (file: Trajectory, curvature: "hessian" | "gaussNewton"): Rep
   };
 };
 
+const kfacHyperparameters = v.strictObject({
+  lr: rate,
+  damping: v.number(),
+  damping_kind: v.string(),
+  ema: v.literal(false),
+  momentum: v.literal(0),
+  rescaling: v.literal(false),
+  update_every: v.literal(1),
+});
+
 const trustExactHyperparameters = v.looseObject({
   initial_trust_radius: v.number(),
   max_trust_radius: v.number(),
@@ -150,7 +160,25 @@ export const references: readonly Reference[] = [
   },
   { files: /^scipy-newton-cg$/, method: "hessianFree" },
   { files: /^natural-gradient(-|$)/, method: "natural gradient" },
-  { files: /^kfac(-|$)/, method: "kfac" },
+  {
+    files: /^kfac(-|$)/,
+    method: "kfac",
+    prepare(file) {
+      const { lr, damping } = read(kfacHyperparameters, file);
+      return {
+        optimizer: optimizers.kfac.create({
+          learningRate: lr,
+          damping,
+          momentum: 0,
+          klClip: 0,
+          estimator: "exact",
+          factorDecay: 0,
+          factorInterval: 1,
+          inverseInterval: 1,
+        }),
+      };
+    },
+  },
 ];
 
 export const findReference = (

@@ -10,11 +10,15 @@ export {
   hutchinson,
   hutchPlusPlus,
 } from "./hutchinson.js";
-export { type KroneckerBlock, kroneckerBlocks } from "./kronecker/blocks.js";
-export { type KroneckerFactors, kroneckerFactors } from "./kronecker/compute.js";
-export type { Sharing } from "./kronecker/factors.js";
-export type { Estimator } from "./kronecker/gradients.js";
-export type { FactorOptions } from "./kronecker/statistics.js";
+export {
+  type Estimator,
+  type FactorOptions,
+  type KroneckerBlock,
+  type KroneckerFactors,
+  kroneckerBlocks,
+  kroneckerFactors,
+  type Sharing,
+} from "./kronecker/index.js";
 export {
   type Eigenpair,
   type EigenpairOptions,

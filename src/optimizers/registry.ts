@@ -1,6 +1,8 @@
 /** The methods by name. */
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
+import { ekfac } from "./kfac/ekfac.js";
+import { kfac } from "./kfac/kfac.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { didYouMean } from "./names.js";
@@ -10,10 +12,16 @@ import type { Optimizer } from "./optimizer.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
 
-export const optimizers = { sgd, momentum, nesterov, adam, adamw, newton } as const satisfies Record<
-  string,
-  Method
->;
+export const optimizers = {
+  sgd,
+  momentum,
+  nesterov,
+  adam,
+  adamw,
+  newton,
+  kfac,
+  ekfac,
+} as const satisfies Record<string, Method>;
 export type OptimizerName = keyof typeof optimizers;
 
 /**

@@ -9,7 +9,7 @@
  * (Eschenhagen et al. 2023, "Kronecker-factored approximate curvature for modern architectures"; "expand" of a
  * convolution is Grosse & Martens 2016 with their |T| in G instead of A; that of a recurrence treats times as
  * independent, Martens, Ba, Johnson 2018.) With R = 1 both are Martens & Grosse 2015. A bias is one more input,
- * always 1 and last. Uses of one weight count as further places.
+ * always 1 and last. Uses of one weight count as further places. An embedding is always expanded.
  */
 import { concat, full, ones, scatterAdd, type Tensor } from "../../tensor/tensor.js";
 import type { BlockUses } from "./blocks.js";
@@ -39,101 +39,95 @@ export function factorShapes({ kind, inputs, outputs }: BlockUses): readonly (re
 export function factorsOf(
   block: BlockUses,
   examples: number,
-  { gradients, weight }: Backward,
+  backward: Backward,
   sharing: Sharing,
   diagonal: () => Tensor,
 ): Tensor[] {
-  const uses = block.marked.map((use) => ({ use, g: gradients.get(use.preactivation)! }));
-  if (uses.length === 0) {
+  const { weight } = backward;
+  if (block.marked.length === 0) {
     const { offset, size } = block.parameters[0]!;
     return [diagonal().slice(0, offset, offset + size)];
   }
-  switch (block.kind) {
-    case "kronecker": {
-      const activations =
-        sharing === "reduce"
-          ? [meanOverPlaces(block, examples)]
-          : uses.map(({ use }) => activationGram(use, block.bias));
-      const rows = sharing === "reduce" ? examples : examples * block.positions;
-      return [sumOf(activations).mul(1 / rows), outputFactor(block, uses, examples, weight, sharing)];
-    }
-    case "embedding": {
-      const counts = uses.map(({ use }) => {
-        const indices = use.input.reshape([-1]);
-        return scatterAdd(indices, ones(indices.shape, use.preactivation.dtype), block.inputs);
-      });
-      const share = sumOf(counts).mul(1 / (examples * block.positions));
-      return [share, outputFactor(block, uses, examples, weight, sharing)];
-    }
-    case "full":
-    case "diagonal": {
-      const rows = normGradients(uses, examples);
-      return [
-        block.kind === "full" ? rows.transpose().matmul(rows).mul(weight) : rows.square().sum(0).mul(weight),
-      ];
-    }
+  if (block.kind === "full" || block.kind === "diagonal") {
+    const rows = normGradients(block, examples, backward);
+    return [
+      block.kind === "full" ? rows.transpose().matmul(rows).mul(weight) : rows.square().sum(0).mul(weight),
+    ];
   }
+  const places = placesOf(block, examples, backward, sharing);
+  const G = places.map(({ gradients }) => {
+    const rows = gradients.reshape([-1, block.outputs]);
+    return rows.transpose().matmul(rows);
+  });
+  const A = places.map(({ use }) => inputFactor(block, examples, use));
+  const rows = places[0]!.use ? examples * block.positions : examples;
+  return [sumOf(A).mul(1 / rows), sumOf(G).mul(weight)];
 }
 
 const sumOf = (terms: readonly Tensor[]) => terms.reduce((sum, term) => sum.add(term));
 
-type WithGradient = readonly { readonly use: Use; readonly g: Tensor }[];
-
-/** Rows of the input of a dense map, or the patches of a convolution, [rows, in]. */
-function activationRows({ mark, input }: Use): Tensor {
-  const x = mark.layer === "conv2d" ? input.patches(mark.window) : input;
-  return x.reshape([-1, x.shape.at(-1)!]);
+/** Rows that count as independent: the places of one use, or, without a use, examples. */
+export interface Places {
+  readonly use: Use | undefined;
+  /** [draws, rows, outputs] */
+  readonly gradients: Tensor;
 }
 
-/** Σ a [in] over all rows. Patches are linear: those of the summed image are few. */
-function activationSum({ mark, input }: Use): Tensor {
-  if (mark.layer !== "conv2d") return input.reshape([-1, input.shape.at(-1)!]).sum(0);
-  const patches = input.sum(0, true).patches(mark.window);
+/** What the statistics of a weight are sums over. An embedding is always expanded: its A stays diagonal. */
+export function placesOf(
+  { kind, outputs, marked }: BlockUses,
+  examples: number,
+  { gradients }: Backward,
+  sharing: Sharing,
+): readonly Places[] {
+  const each = marked.map((use) => ({ use, g: gradients.get(use.preactivation)! }));
+  if (sharing === "expand" || kind === "embedding")
+    return each.map(({ use, g }) => ({ use, gradients: g.reshape([g.shape[0]!, -1, outputs]) }));
+  const sums = each.map(({ g }) => g.reshape([g.shape[0]!, examples, -1, outputs]).sum(2));
+  return [{ use: undefined, gradients: sumOf(sums) }];
+}
+
+/** a without the coordinate of the bias: the rows of a use, or the means over an example's places, [rows, in]. */
+export function activationRows(block: BlockUses, examples: number, use: Use | undefined): Tensor {
+  if (use) {
+    const x = use.mark.layer === "conv2d" ? use.input.patches(use.mark.window) : use.input;
+    return x.reshape([-1, x.shape.at(-1)!]);
+  }
+  const sums = block.marked.map((each) => {
+    const rows = activationRows(block, examples, each);
+    return rows.reshape([examples, -1, rows.shape[1]!]).sum(1);
+  });
+  return sumOf(sums).mul(1 / block.positions);
+}
+
+/** Σ a [in] over the rows. Patches are linear: those of the summed image are few. */
+function activationSum(rows: Tensor, use: Use | undefined): Tensor {
+  if (use?.mark.layer !== "conv2d") return rows.sum(0);
+  const patches = use.input.sum(0, true).patches(use.mark.window);
   return patches.reshape([-1, patches.shape.at(-1)!]).sum(0);
 }
 
-/** Σ [a; 1][a; 1]ᵀ over the rows of one use. */
-function activationGram(use: Use, bias: boolean): Tensor {
-  const rows = activationRows(use);
+/** Σ [a; 1][a; 1]ᵀ over the rows; of an embedding its diagonal, how often each row of the table is taken. */
+function inputFactor(block: BlockUses, examples: number, use: Use | undefined): Tensor {
+  if (use?.mark.layer === "embedding") {
+    const indices = use.input.reshape([-1]);
+    return scatterAdd(indices, ones(indices.shape, use.preactivation.dtype), block.inputs);
+  }
+  const rows = activationRows(block, examples, use);
   const gram = rows.transpose().matmul(rows);
-  if (!bias) return gram;
-  const sum = activationSum(use);
+  if (!block.bias) return gram;
+  const sum = activationSum(rows, use);
   const corner = full({ dtype: gram.dtype, shape: [1, 1] }, rows.shape[0]!);
   return concat([concat([gram, sum.reshape([-1, 1])], 1), concat([sum.reshape([1, -1]), corner], 1)]);
 }
 
-/** Σᵢ ā āᵀ. */
-function meanOverPlaces({ marked, bias, positions }: BlockUses, examples: number): Tensor {
-  const sums = marked.map((use) => {
-    const rows = activationRows(use);
-    return rows.reshape([examples, -1, rows.shape[1]!]).sum(1);
-  });
-  const mean = sumOf(sums).mul(1 / positions);
-  const rows = bias ? concat([mean, ones([examples, 1], mean.dtype)], 1) : mean;
-  return rows.transpose().matmul(rows);
-}
-
-/** weight · Σ g gᵀ over draws, examples and places, or of the sums over places. */
-function outputFactor(
-  { outputs }: BlockUses,
-  uses: WithGradient,
-  examples: number,
-  weight: number,
-  sharing: Sharing,
-): Tensor {
-  const rows =
-    sharing === "expand"
-      ? uses.map(({ g }) => g.reshape([-1, outputs]))
-      : [sumOf(uses.map(({ g }) => g.reshape([g.shape[0]! * examples, -1, outputs]).sum(1)))];
-  return sumOf(rows.map((g) => g.transpose().matmul(g))).mul(weight);
-}
-
 /** Gradients by [scale, shift] of each draw and example, exact: [draws·examples, 2·width]. */
-function normGradients(uses: WithGradient, examples: number): Tensor {
-  const each = uses.map(({ use, g }) => {
+function normGradients({ marked }: BlockUses, examples: number, { gradients }: Backward): Tensor {
+  const each = marked.map(({ input, preactivation }) => {
+    const g = gradients.get(preactivation)!;
     const width = g.shape.at(-1)!;
     const perExample = [g.shape[0]! * examples, -1, width];
-    return concat([g.mul(use.input).reshape(perExample).sum(1), g.reshape(perExample).sum(1)], 1);
+    return concat([g.mul(input).reshape(perExample).sum(1), g.reshape(perExample).sum(1)], 1);
   });
   return sumOf(each);
 }

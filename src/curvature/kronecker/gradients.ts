@@ -63,8 +63,14 @@ function outputGradients(traced: TracedLoss, estimator: Estimator, draws: number
       return { gradients: gradients!, weight: 1 / examples };
     }
     case "empirical": {
+      const losses = curvature.perExample?.();
+      if (!losses)
+        throw new Error(
+          'Kronecker factors: "empirical" needs outputCurvature.perExample; return it from the objective\'s trace (curvatureOf makes it from an nn loss)',
+        );
       // (1/batch)·gᵢ, as the loss's own backward pass has it, so that both are one in the program.
-      const gradient = orZeros(pullback([traced.loss], [outputs], [full(traced.loss, 1)])[0], outputs);
+      const loss = losses.mean();
+      const gradient = orZeros(pullback([loss], [outputs], [full(loss, 1)])[0], outputs);
       return { gradients: stack([gradient]), weight: examples };
     }
   }

@@ -1,0 +1,46 @@
+/**
+ * EKFAC. George, Laurent, Bouthillier, Ballas, Vincent 2018, "Fast approximate natural gradient descent in a
+ * Kronecker-factored eigenbasis": K-FAC's eigenvectors, with the second moments of the gradients in them instead of
+ * the products of eigenvalues; see eigenbases.ts for the equations. All else is as in K-FAC.
+ *
+ * Memory: K-FAC's, and one more vector. FLOPs: an eigendecomposition (about 9n³) where K-FAC inverts; twice the
+ * products of an update; on estimates in·out a row of the batch more.
+ */
+import type { Objective } from "../../curvature/objective.js";
+import { defineMethod } from "../method.js";
+import type { Training } from "../optimizer.js";
+import { eigenbases } from "./eigenbases.js";
+import { checkSettings, type KroneckerSettings, kroneckerOptions } from "./settings.js";
+import { type Clock, startKronecker } from "./training.js";
+
+/** A training by EKFAC whose reports tell its time by `clock`, in seconds. */
+export const startEkfac = (objective: Objective, settings: KroneckerSettings, clock?: Clock): Training =>
+  startKronecker(
+    "ekfac",
+    objective,
+    settings,
+    ({ blocks, factors }) =>
+      eigenbases(objective.runtime, objective.dtype, blocks, factors, {
+        sharing: settings.sharing,
+        decay: settings.factorDecay,
+      }),
+    clock,
+  );
+
+/**
+ *     const training = ekfac.create({ damping: 0.03, inverseInterval: 50 }).start(objective);
+ */
+export const ekfac = defineMethod(
+  {
+    name: "ekfac",
+    description:
+      "K-FAC with second moments corrected in its eigenbasis: a closer curvature for rarer decompositions.",
+    reference:
+      "George et al. 2018, Fast approximate natural gradient descent in a Kronecker-factored eigenbasis",
+    options: kroneckerOptions,
+  },
+  (settings) => {
+    checkSettings("ekfac", settings);
+    return { name: "ekfac", settings, start: (objective) => startEkfac(objective, settings) };
+  },
+);

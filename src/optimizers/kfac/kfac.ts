@@ -1,0 +1,68 @@
+/**
+ * K-FAC. Martens & Grosse 2015, "Optimizing neural networks with Kronecker-factored approximate curvature"; for
+ * convolutions Grosse & Martens 2016; for weights that act in several places Eschenhagen et al. 2023.
+ *
+ *     every T_f updates     A ← average of E[a aᵀ],  G ← average of E[g gᵀ]       of each layer
+ *     every T_i updates     A⁻¹ ← (A + π√λ I)⁻¹,     G⁻¹ ← (G + √λ/π I)⁻¹
+ *     d = A⁻¹ (∇L by [W; b]) G⁻¹
+ *
+ * then a step along d: bounded by its KL divergence (step clip, the default), or with length, momentum and λ from the
+ * exact quadratic model (step quadratic). What is no marked layer has a diagonal block; `kroneckerBlocks` lists them.
+ *
+ * Memory: twice the factors (Σ in² + out²) and one vector. FLOPs: on estimates a backward pass and in² + out² a row
+ * of the batch; about 2(in³ + out³) an inversion (cholesky); 2·in·out·(in + out) each update.
+ */
+import type { Objective } from "../../curvature/objective.js";
+import { defineMethod } from "../method.js";
+import type { Training } from "../optimizer.js";
+import { choice, type SettingsOf } from "../settings.js";
+import { invertedFactors } from "./inverted-factors.js";
+import { checkSettings, kroneckerOptions } from "./settings.js";
+import { type Clock, startKronecker } from "./training.js";
+
+const options = {
+  ...kroneckerOptions,
+  inverse: choice(
+    "cholesky",
+    ["cholesky", "eigen", "newtonSchulz"],
+    "how factors are inverted: cholesky is cheapest, eigen refuses nothing, newtonSchulz is products only",
+  ),
+};
+
+/**
+ * A training by K-FAC whose reports tell its time by `clock`, in seconds.
+ *
+ *     startKfac(objective, { ...kfac.defaults, damping: 1e-3 }, () => performance.now() / 1000)
+ */
+export const startKfac = (
+  objective: Objective,
+  settings: SettingsOf<typeof options>,
+  clock?: Clock,
+): Training =>
+  startKronecker(
+    "kfac",
+    objective,
+    settings,
+    ({ blocks, factors }) =>
+      invertedFactors(objective.runtime, objective.dtype, blocks, factors, settings.inverse),
+    clock,
+  );
+
+/**
+ *     const training = kfac.create({ damping: 0.03, factorInterval: 10, inverseInterval: 100 }).start(objective);
+ *     training.step().diagnostics?.condition;
+ */
+export const kfac = defineMethod(
+  {
+    name: "kfac",
+    description:
+      "Kronecker-factored natural gradient: few steps for networks of dense, convolutional and attention layers, at up to twice the cost of a gradient step.",
+    reference:
+      "Martens & Grosse 2015, Optimizing neural networks with Kronecker-factored approximate curvature",
+    options,
+  },
+  (settings) => {
+    checkSettings("kfac", settings);
+    return { name: "kfac", settings, start: (objective) => startKfac(objective, settings) };
+  },
+);

@@ -1,0 +1,183 @@
+/** The step that kfac and ekfac share: evaluate, estimate, invert, move, adapt. */
+
+import type { Objective } from "../../curvature/objective.js";
+import type { Buffer } from "../../runtime/memory.js";
+import type { Point } from "../evaluation.js";
+import type { StepReport, Training } from "../optimizer.js";
+import { adaptation } from "./adaptation.js";
+import { clippedStep } from "./clipped.js";
+import { frobenius } from "./damped-inverse.js";
+import { compileFactorEvaluation, type RunningFactors, runningFactors } from "./evaluation.js";
+import type { Inversion, Preconditioner } from "./preconditioner.js";
+import { quadraticStep } from "./quadratic.js";
+import type { KroneckerSettings } from "./settings.js";
+
+/** Seconds that do not run backwards. */
+export type Clock = () => number;
+const seconds: Clock = () => performance.now() / 1000;
+
+/** What happened to θ. */
+export interface Outcome {
+  readonly learningRate?: number;
+  readonly accepted: boolean;
+  readonly losses?: number;
+  readonly products?: number;
+  readonly diagnostics: Readonly<Record<string, number | string | boolean | undefined>>;
+}
+
+/** How far the optimizer goes along F⁻¹g. */
+export interface Mover {
+  readonly state: Readonly<Record<string, Buffer>>;
+  move(point: Point): Outcome;
+  release(): void;
+}
+
+/** Scalars that methods keep, f64: λ and γ. */
+export interface Dampings {
+  readonly lambda: Buffer;
+  readonly gamma: Buffer;
+}
+
+export function startKronecker(
+  name: string,
+  objective: Objective,
+  settings: KroneckerSettings,
+  preconditionerOf: (running: RunningFactors) => Preconditioner,
+  clock: Clock = seconds,
+): Training {
+  const { runtime, key } = objective;
+  const running = runningFactors(objective);
+  const preconditioner = preconditionerOf(running);
+  const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
+  const count = runtime.buffer("i32", []);
+  /** Estimates so far; estimates and updates at the last inversion; inversions. */
+  const progress = runtime.buffer("i32", [4]);
+  const dampings: Dampings = { lambda: runtime.buffer("f64", []), gamma: runtime.buffer("f64", []) };
+  dampings.lambda.data[0] = settings.damping;
+  dampings.gamma.data[0] = Math.sqrt(settings.damping);
+
+  let inversion: Inversion | undefined;
+  const invert = () => {
+    inversion = preconditioner.invert(dampings.gamma.data[0]!);
+  };
+  const mover: Mover =
+    settings.step === "clip"
+      ? clippedMover(
+          clippedStep(name, objective, evaluation.gradient, preconditioner, count, settings),
+          dampings,
+        )
+      : adaptation({
+          objective,
+          step: quadraticStep(objective, evaluation.gradient, preconditioner),
+          dampings,
+          count,
+          settings,
+          invert,
+        });
+
+  const inversions = () => progress.data[3]!;
+  const estimateIsDue = () => inversions() === 0 || count.data[0]! % settings.factorInterval === 0;
+  const inversionIsDue = () => {
+    const { data } = progress;
+    if (data[0] === 0) return false;
+    return (
+      inversions() === 0 || count.data[0]! - data[2]! >= settings.inverseInterval || data[0]! >= 2 * data[1]!
+    );
+  };
+  const estimate = () => {
+    const t = progress.data[0]! + 1;
+    const rho = settings.factorDecay;
+    const beta = rho === 0 ? 0 : (rho * (1 - rho ** (t - 1))) / (1 - rho ** t);
+    const point = evaluation.estimate(beta);
+    if (point.factorsFinite) progress.data[0] = t;
+    return point;
+  };
+
+  return {
+    state: {
+      step: count,
+      progress,
+      damping: dampings.lambda,
+      gamma: dampings.gamma,
+      ...running.state,
+      ...preconditioner.state,
+      ...mover.state,
+    },
+    step(): StepReport {
+      const began = clock();
+      // Dropout and sampled targets depend on the seed and on the number of the update only.
+      key.data[1] = count.data[0]!;
+      const due = estimateIsDue();
+      const point = due ? estimate() : evaluation.run();
+      const evaluated = clock();
+      let inverted = evaluated;
+      let outcome: Outcome = { accepted: false, diagnostics: {} };
+      if (point.finite) {
+        if (due && inversionIsDue()) {
+          invert();
+          progress.data[1] = progress.data[0]!;
+          progress.data[2] = count.data[0]!;
+          progress.data[3]!++;
+          evaluation.observe();
+          inverted = clock();
+        }
+        // Until a first estimate was finite there is nothing to go by.
+        if (inversions() > 0) outcome = mover.move(point);
+      }
+      if (outcome.accepted) evaluation.keepState();
+      count.data[0]!++;
+      const { loss, gradientNorm, finite } = point;
+      return {
+        loss,
+        gradientNorm,
+        finite,
+        ...(outcome.learningRate !== undefined && { learningRate: outcome.learningRate }),
+        evaluations: {
+          gradients: 1,
+          ...(due && { factors: 1 }),
+          ...(outcome.losses && { losses: outcome.losses }),
+          ...(outcome.products && { gaussNewtonVectorProducts: outcome.products }),
+        },
+        diagnostics: {
+          damping: dampings.lambda.data[0]!,
+          gamma: dampings.gamma.data[0]!,
+          accepted: outcome.accepted,
+          ...(due &&
+            "factorsFinite" in point &&
+            !point.factorsFinite && { factors: "not finite, kept as they were" }),
+          ...(inverted > evaluated && {
+            factorNorm: factorNorm(running),
+            condition: inversion!.condition,
+            ...(inversion!.raised > 0 && { factorsWithRaisedDamping: inversion!.raised }),
+          }),
+          ...outcome.diagnostics,
+          evaluationSeconds: evaluated - began,
+          inversionSeconds: inverted - evaluated,
+          updateSeconds: clock() - inverted,
+        },
+      };
+    },
+    release() {
+      const buffers = [count, progress, dampings.lambda, dampings.gamma];
+      for (const part of [mover, evaluation, preconditioner, running, ...buffers]) part.release();
+    },
+  };
+}
+
+const clippedMover = (step: ReturnType<typeof clippedStep>, { gamma }: Dampings): Mover => ({
+  state: step.state,
+  move() {
+    const { learningRate, accepted, klScale, updateNorm } = step.move(gamma.data[0]!);
+    return { learningRate, accepted, diagnostics: { klScale, updateNorm } };
+  },
+  release: step.release,
+});
+
+/** ‖F‖ of Frobenius of the block-diagonal approximation: ‖A ⊗ G‖ = ‖A‖‖G‖. */
+function factorNorm({ factors }: RunningFactors): number {
+  const square = factors.reduce(
+    (sum, block) => sum + block.reduce((product, factor) => product * frobenius(factor), 1) ** 2,
+    0,
+  );
+  return Math.sqrt(square);
+}
