@@ -81,6 +81,17 @@ const trustExactHyperparameters = v.looseObject({
   max_trust_radius: v.number(),
 });
 
+const torchLbfgsHyperparameters = v.strictObject({
+  lr: rate,
+  history_size: v.number(),
+  line_search_fn: v.literal("strong_wolfe"),
+  max_iter: v.literal(1),
+  max_eval: v.number(),
+  tolerance_grad: v.number(),
+  tolerance_change: v.number(),
+});
+const scipyLbfgsHyperparameters = v.looseObject({ maxcor: v.number() });
+
 const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
   parse("hyperparameters", schema, file.hyperparameters);
 
@@ -140,8 +151,29 @@ export const references: readonly Reference[] = [
   { files: /^shampoo(-|$)/, method: "shampoo" },
   { files: /^soap(-|$)/, method: "soap" },
   { files: /^muon(-|$)/, method: "muon" },
-  { files: /^lbfgs(-|$)/, method: "lbfgs" },
-  { files: /^scipy-lbfgsb$/, method: "lbfgs" },
+  {
+    files: /^lbfgs-strong-wolfe$/,
+    method: "lbfgs",
+    prepare(file) {
+      const h = read(torchLbfgsHyperparameters, file);
+      const settings = { memory: h.history_size, learningRate: h.lr, tolerance: h.tolerance_grad };
+      return {
+        optimizer: optimizers.lbfgs.create(settings),
+        // Each pair is a difference of gradients, in which their rounding weighs more than in the start.
+        tolerance: Math.max(1e-10, 1e-13 * (file.amplification ?? 1)),
+      };
+    },
+  },
+  {
+    files: /^scipy-lbfgsb$/,
+    method: "lbfgs",
+    prepare: (file) => ({
+      optimizer: optimizers.lbfgs.create({
+        memory: read(scipyLbfgsHyperparameters, file).maxcor,
+        tolerance: 0,
+      }),
+    }),
+  },
   { files: /^newton-damped(-|$)/, method: "newton", prepare: (file) => bareNewton(file, "hessian") },
   { files: /^gauss-newton(-|$)/, method: "newton", prepare: (file) => bareNewton(file, "gaussNewton") },
   {

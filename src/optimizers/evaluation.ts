@@ -3,6 +3,7 @@ import { compile } from "../compiler/compile.js";
 import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
 import type { CurvatureKind } from "../curvature/products.js";
 import type { Buffer } from "../runtime/memory.js";
+import { reachable } from "../tensor/program.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** The loss at one θ, and the length of its gradient. */
@@ -16,6 +17,8 @@ export interface Point {
 export interface Evaluation {
   /** ∇L [n] of the last `run`. */
   readonly gradient: Buffer;
+  /** Whether equal θ and batch give equal results: there is no model state, and nothing is drawn. */
+  readonly repeatable: boolean;
   /** At θ, batch, model state and key as they are now. */
   run(): Point;
   /** The model's state becomes what the last `run` made of it; until then it does not move. */
@@ -47,6 +50,7 @@ export function compileEvaluation(objective: Objective): Evaluation {
   const [lossOut, gradientOut, squareOut, stateOut] = executable.outputs as [Buffer, Buffer, Buffer, Buffer?];
   return {
     gradient: gradientOut,
+    repeatable: !state && !reachable([traced.loss]).includes(given.key),
     run() {
       executable.run();
       const loss = lossOut.data[0]!;

@@ -6,6 +6,7 @@ export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep }
 export { ekfac, startEkfac } from "./kfac/ekfac.js";
 export { kfac, startKfac } from "./kfac/kfac.js";
 export type { Clock } from "./kfac/training.js";
+export { lbfgs } from "./lbfgs.js";
 export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
 export { momentum, traceMomentum } from "./momentum.js";
 export { didYouMean, nearestNames } from "./names.js";

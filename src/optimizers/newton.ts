@@ -103,7 +103,12 @@ function start(objective: Objective, settings: Settings): Training {
       if (!point.finite) return { ...report, evaluations: { gradients: 1 } };
       const converged = point.gradientNorm <= settings.tolerance;
       if (converged && !stepper.leavesSaddles)
-        return { ...report, evaluations: { gradients: 1 }, stop: "converged" };
+        return {
+          ...report,
+          evaluations: { gradients: 1 },
+          stop: "converged",
+          diagnostics: { accepted: false },
+        };
       curvature.compute();
       ray.begin();
       const { losses, stop, diagnostics } = stepper.step(point);

@@ -13,6 +13,8 @@ export interface Ray {
   begin(): void;
   /** θ ← θ₀ + t·d; for t = 0 the very bits of θ₀. */
   move(t: number): void;
+  /** The last t. */
+  readonly length: number;
   /** Moves to t; the loss there, +∞ where it is not a number. */
   lossAt(t: number): number;
   release(): void;
@@ -41,17 +43,18 @@ export function compileRay(objective: Objective, direction?: Buffer): Ray {
   );
   const length = executable.inputs[2]!;
   const move = (to: number) => {
+    length.data[0] = to;
     if (to === 0) parameters.data.set(origin.data);
-    else {
-      length.data[0] = to;
-      executable.run();
-    }
+    else executable.run();
   };
   return {
     origin,
     direction: own,
     begin: () => origin.data.set(parameters.data),
     move,
+    get length() {
+      return length.data[0]!;
+    },
     lossAt(to) {
       move(to);
       const loss = objective.loss();

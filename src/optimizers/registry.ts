@@ -3,6 +3,7 @@ import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
 import { ekfac } from "./kfac/ekfac.js";
 import { kfac } from "./kfac/kfac.js";
+import { lbfgs } from "./lbfgs.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { didYouMean } from "./names.js";
@@ -19,6 +20,7 @@ export const optimizers = {
   adam,
   adamw,
   newton,
+  lbfgs,
   kfac,
   ekfac,
 } as const satisfies Record<string, Method>;

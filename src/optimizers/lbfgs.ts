@@ -1,0 +1,273 @@
+/**
+ * L-BFGS: Newton's method with an inverse Hessian H from the last m steps. Liu & Nocedal 1989, "On the limited memory
+ * BFGS method for large scale optimization"; the search: Nocedal & Wright 2006, algorithms 3.5 and 3.6.
+ *
+ *     d = −H g,   θ ← θ + t d
+ *
+ * lineSearch strongWolfe: t meets the strong Wolfe conditions, first tried at η, or at η·min(1, 1/‖g‖₁) while there
+ * are no pairs. For batches that stay the same, or are all of the data. The gradient at the end of a step is that of
+ * the next one's beginning if neither θ nor the batch has changed; then it is not computed again.
+ *
+ * lineSearch none: t = η, for batches that change. The pair's two gradients are both taken on one sample, the first
+ * examples of the batch, so that their difference is curvature and not the difference of two samples: the overlap of
+ * Berahas, Nocedal, Takáč 2016, "A multi-batch L-BFGS method for machine learning". (There the sample is part of the
+ * next batch too, which saves evaluations; here batches may be any.) To each y comes λs, as in Schraudolph, Yu, Günter
+ * 2007, "A stochastic quasi-Newton method for online convex optimization": noise leaves no direction without curvature.
+ *
+ * Memory: 2m + 4 vectors. FLOPs: 8mn a step beside its gradients: about 1.1 of them with the search, 1 + 2·overlap
+ * without (2 where overlap is 1).
+ */
+
+import { compile } from "../compiler/compile.js";
+import type { Objective } from "../curvature/objective.js";
+import type { Buffer } from "../runtime/memory.js";
+import { input } from "../tensor/tensor.js";
+import { type CurvaturePairs, compileCurvaturePairs } from "./curvature-pairs.js";
+import { roundingOf } from "./damping.js";
+import { compileEvaluation, type Evaluation, innerProduct, type Point } from "./evaluation.js";
+import { fingerprint } from "./fingerprint.js";
+import { firstExamples } from "./first-examples.js";
+import { type LinePoint, strongWolfe } from "./line-search.js";
+import { defineMethod } from "./method.js";
+import type { Diagnostics, Evaluations, StepReport, Training } from "./optimizer.js";
+import { compileRay, type Ray } from "./ray.js";
+import {
+  choice,
+  count,
+  fraction,
+  notNegative,
+  type Options,
+  positive,
+  SettingsError,
+  type SettingsOf,
+} from "./settings.js";
+
+const options = {
+  memory: count(10, "m: pairs that are kept, at least one"),
+  lineSearch: choice(
+    "strongWolfe",
+    ["strongWolfe", "none"],
+    "strongWolfe for batches that stay the same, none for batches that change",
+  ),
+  learningRate: positive(1, "η: the first step length tried, or the only one"),
+  damping: notNegative(0.1, "without a line search: λ of y + λs, which keeps H below 1/λ"),
+  overlap: fraction(0.25, "without a line search: the share of the batch on which curvature is taken"),
+  decrease: positive(1e-4, "c₁: sufficient decrease of the loss"),
+  flatness: positive(0.9, "c₂: how much of the slope may be left"),
+  searchEvaluations: count(25, "most points of a line search"),
+  tolerance: notNegative(1e-8, "gradients as short as this have converged"),
+} satisfies Options;
+type Settings = SettingsOf<typeof options>;
+
+/**
+ *     const training = lbfgs.create({ memory: 20 }).start(objective);
+ *     while (!training.step().stop);
+ */
+export const lbfgs = defineMethod(
+  {
+    name: "lbfgs",
+    description:
+      "Curvature from the last steps: on full batches fast and nearly without settings, for any number of parameters.",
+    reference: "Liu & Nocedal 1989, On the limited memory BFGS method for large scale optimization",
+    options,
+  },
+  (settings) => {
+    for (const name of ["memory", "searchEvaluations"] as const)
+      if (settings[name] < 1)
+        throw new SettingsError(`lbfgs: ${name} is ${settings[name]}; use a whole number of at least 1`);
+    return { name: "lbfgs", settings, start: (objective) => start(objective, settings) };
+  },
+);
+
+/** What both ways of going along d share. */
+interface Parts {
+  readonly objective: Objective;
+  readonly settings: Settings;
+  readonly evaluation: Evaluation;
+  readonly ray: Ray;
+  readonly pairs: CurvaturePairs;
+  /** The gradient where the step began. */
+  readonly before: Buffer;
+  /** The gradient of the pair's other end. */
+  readonly after: Buffer;
+  /** gᵀd. */
+  readonly slope: { run(): number };
+}
+
+interface Move {
+  /** θ afterwards, if the gradient there is known. */
+  readonly end?: Point | undefined;
+  readonly evaluations: Evaluations;
+  readonly stop?: "stalled";
+  readonly diagnostics: Diagnostics;
+}
+
+function start(objective: Objective, settings: Settings): Training {
+  const { runtime, dtype, parameters, key } = objective;
+  const count = runtime.buffer("i32", []);
+  const evaluation = compileEvaluation(objective);
+  const { gradient } = evaluation;
+  const ray = compileRay(objective);
+  const vector = () => runtime.buffer(dtype, parameters.shape);
+  const before = vector();
+  const searching = settings.lineSearch === "strongWolfe";
+  const sample = searching ? undefined : curvatureSample(objective, settings.overlap);
+  // Where there is no smaller sample, a pair is made of the gradients of whole batches.
+  const after = sample ? vector() : gradient;
+  const { direction } = ray;
+  const vectors = { before, after, gradient, direction };
+  const pairs = compileCurvaturePairs(objective, settings.memory, vectors);
+  const slope = compileSlope(objective, gradient, direction);
+  const parts = { objective, settings, evaluation, ray, pairs, before, after, slope };
+  const move = searching ? searched(parts) : fixed(parts, sample);
+  const owned = [slope, pairs, ray, evaluation, count, before, ...(sample ? [sample, after] : [])];
+
+  /** The end of the last step, and θ and the batch there. */
+  let last: { readonly point: Point; readonly at: string } | undefined;
+  const where = () => fingerprint([parameters, ...objective.batch]);
+  return {
+    state: { step: count, ...pairs.state },
+    step(): StepReport {
+      key.data[1] = count.data[0]++;
+      const known = last && last.at === where() ? last.point : undefined;
+      last = undefined;
+      const point = known ?? evaluation.run();
+      const gradients = known ? 0 : 1;
+      const report = { ...point, learningRate: settings.learningRate };
+      if (!point.finite) return { ...report, evaluations: { gradients } };
+      const converged = point.gradientNorm <= settings.tolerance;
+      const outcome: Move = converged
+        ? { end: point, evaluations: {}, diagnostics: { accepted: false } }
+        : move(point);
+      const { end, evaluations, ...rest } = outcome;
+      if (!converged) evaluation.keepState();
+      if (end && evaluation.repeatable) last = { point: end, at: where() };
+      return {
+        ...report,
+        ...rest,
+        ...(converged && { stop: "converged" }),
+        evaluations: { ...evaluations, gradients: gradients + (evaluations.gradients ?? 0) },
+      };
+    },
+    release() {
+      for (const each of owned) each.release();
+    },
+  };
+}
+
+/** d = −H g, or −g with all pairs forgotten where that does not descend; gᵀd, and the first length to try. */
+function chooseDirection({ pairs, settings }: Parts): { readonly slope: number; readonly first: number } {
+  let { slope, absoluteSum } = pairs.direct();
+  if (!(slope < 0)) {
+    pairs.clear();
+    ({ slope, absoluteSum } = pairs.direct());
+  }
+  return { slope, first: settings.learningRate * (pairs.count === 0 ? Math.min(1, 1 / absoluteSum) : 1) };
+}
+
+function searched(parts: Parts): (point: Point) => Move {
+  const { objective, settings, evaluation, ray, pairs, before, slope } = parts;
+  const { decrease, flatness, searchEvaluations } = settings;
+  const rounding = roundingOf(objective.dtype);
+  let end: Point;
+  let gradients = 0;
+  const evaluate = (t: number): LinePoint => {
+    ray.move(t);
+    end = evaluation.run();
+    gradients++;
+    return { t, value: end.loss, slope: slope.run() };
+  };
+  const search = ({ loss }: Point) => {
+    const chosen = chooseDirection(parts);
+    return strongWolfe(evaluate, { value: loss, slope: chosen.slope }, chosen.first, {
+      decrease,
+      flatness,
+      evaluations: searchEvaluations,
+      shortest: rounding * chosen.first,
+    });
+  };
+  return (point) => {
+    gradients = 0;
+    end = point;
+    before.data.set(evaluation.gradient.data);
+    ray.begin();
+    const stay = () => {
+      ray.move(0);
+      evaluation.gradient.data.set(before.data);
+      end = point;
+    };
+    let result = search(point);
+    if (result.outcome === "failed" && pairs.count > 0) {
+      // H may be what is wrong.
+      pairs.clear();
+      stay();
+      result = search(point);
+    }
+    const accepted = result.outcome !== "failed";
+    const searchEvaluations = gradients;
+    if (!accepted) stay();
+    else {
+      // The accepted point need not be the last one tried.
+      if (ray.length !== result.t) evaluate(result.t);
+      pairs.add(result.t);
+    }
+    const idle = !(end.loss < point.loss || end.gradientNorm < point.gradientNorm);
+    return {
+      end,
+      evaluations: { gradients },
+      diagnostics: { accepted, searchEvaluations, searchEnded: result.outcome, stepLength: result.t },
+      ...(idle && { stop: "stalled" as const }),
+    };
+  };
+}
+
+function fixed(parts: Parts, sample: Objective | undefined): (point: Point) => Move {
+  const { settings, evaluation, ray, pairs, before, after } = parts;
+  return () => {
+    before.data.set((sample ? sample.gradient() : evaluation).gradient.data);
+    ray.begin();
+    const { first } = chooseDirection(parts);
+    ray.move(first);
+    let end: Point | undefined;
+    if (sample) after.data.set(sample.gradient().gradient.data);
+    else end = evaluation.run();
+    // Gradients that are no numbers make no pair.
+    const added = pairs.add(first, settings.damping);
+    const accepted = added || allFinite(after);
+    if (!accepted) {
+      ray.move(0);
+      pairs.clear();
+      end = undefined;
+    }
+    return {
+      end,
+      evaluations: sample ? { sampleGradients: 2 } : { gradients: 1 },
+      diagnostics: { accepted, pairs: pairs.count },
+    };
+  };
+}
+
+const allFinite = ({ data }: Buffer): boolean => data.every(Number.isFinite);
+
+/** The share of the batch on which curvature is taken; undefined where that is all of it. */
+function curvatureSample(objective: Objective, overlap: number): Objective | undefined {
+  if (overlap === 1) return undefined;
+  const examples = objective.batch[0]?.shape[0] ?? 0;
+  return firstExamples("lbfgs", objective, Math.max(1, Math.round(overlap * examples)));
+}
+
+function compileSlope({ runtime }: Objective, gradient: Buffer, direction: Buffer) {
+  const [g, d] = [input("gradient", gradient), input("direction", direction)];
+  const executable = compile(
+    runtime,
+    { inputs: [g, d], outputs: [innerProduct(g, d)] },
+    { inputs: [gradient, direction] },
+  );
+  return {
+    run() {
+      executable.run();
+      return executable.outputs[0]!.data[0]!;
+    },
+    release: executable.release,
+  };
+}
