@@ -12,10 +12,19 @@ import { combine, load, store } from "./lanes.js";
 import { loopKernel } from "./loop.js";
 import { type Bindings, type Plan, plan } from "./plan.js";
 import { emitConv, emitDot, planConv } from "./products.js";
-import { type Reduction, type Schedule, schedule, type Value } from "./schedule.js";
+import {
+  type ConvStep,
+  type DotStep,
+  type PlainStep,
+  type Reduction,
+  type Schedule,
+  type Step,
+  schedule,
+  type Value,
+} from "./schedule.js";
 import { addThread, onFirst, pushRange } from "./sharing.js";
 import { simplify } from "./simplify.js";
-import { convKernel, plainKernel } from "./steps.js";
+import { convKernel, type PlainKernel, plainKernel } from "./steps.js";
 import { windowKernel } from "./window.js";
 
 /** A compiled program with its memory. */
@@ -36,10 +45,10 @@ export interface Executable {
   release(): void;
 }
 
-/** Element operations below which a second thread costs more than it brings. */
-const parallelWork = 400_000;
-/** The same for one step of a program that has a team. */
-const parallelStep = 8_000;
+/** Nanoseconds of one thread from which a step is shared: two barriers cost about a microsecond each. */
+const sharedStep = 12_000;
+/** Nanoseconds that sharing must save for a program to be given to the team, whose threads may be asleep. */
+const sharedProgram = 30_000;
 
 /**
  * Compiles a program for a runtime.
@@ -90,19 +99,40 @@ function assemble(
   release: () => void,
   tick: ((step: number) => void) | undefined,
 ): Executable {
-  const wantsTeam = !tick && runtime.team !== undefined && estimateWork(scheduled) >= parallelWork;
-  const threads = wantsTeam ? runtime.threads : 1;
   const module = new ModuleBuilder({ shared: runtime.shared, maximumPages: 65536 });
   const sgemm = module.importFunction("sgemm", gemmSignature, []);
   const dgemm = module.importFunction("dgemm", gemmSignature, []);
   const ticked = tick && module.importFunction("tick", ["i32"], []);
   const cache = new KernelCache(module);
-  const barrier = threads > 1 ? defineBarrier(module, runtime.team!.control, threads) : undefined;
+  const prepared = scheduled.steps.map((step) => prepare(step, cache));
+  const team = tick ? undefined : runtime.team;
+  const saved = prepared.reduce(
+    (sum, { cost, units }) => sum + (cost >= sharedStep && units > 1 ? cost * (1 - 1 / runtime.threads) : 0),
+    0,
+  );
+  const threads = team && saved >= sharedProgram ? runtime.threads : 1;
+  const barrier = threads > 1 ? defineBarrier(module, team!.control, threads) : undefined;
 
   // Everything is emitted into a list first: kernels must be defined before the driver that calls them.
   const calls: ((code: Code, thread: Local) => void)[] = [];
+  /** Whether the first thread has results that the others have not waited for: it need not wait for them. */
+  let ahead = false;
   const meet = (code: Code) => {
     if (barrier) code.call(barrier);
+    ahead = false;
+  };
+  const serial = (code: Code, thread: Local, body: () => void) => {
+    if (threads === 1) {
+      body();
+      return;
+    }
+    onFirst(code, thread, body);
+    ahead = true;
+  };
+  const together = (code: Code, body: () => void) => {
+    if (ahead) meet(code);
+    body();
+    meet(code);
   };
   const temporary = (bytes: number): number => {
     const address = runtime.allocate(bytes);
@@ -116,12 +146,15 @@ function assemble(
     return scratch.address;
   };
 
-  for (const step of scheduled.steps) {
-    switch (step.kind) {
-      case "loop":
-      case "window": {
-        const kernel: Kernel = step.kind === "loop" ? loopKernel(step, cache) : windowKernel(step, cache);
-        const shared = threads > 1 && kernel.work >= parallelStep && kernel.units > 1;
+  for (const part of prepared) {
+    const { cost, units } = part;
+    const shared = threads > 1 && cost >= sharedStep && units > 1;
+    const share = (code: Code, thread: Local, body: () => void) =>
+      shared ? together(code, body) : serial(code, thread, body);
+    const sharers = shared ? threads : 1;
+    switch (part.kind) {
+      case "lanes": {
+        const { kernel } = part;
         const scratchAddress = scratchOf(kernel.scratch);
         const partials = kernel.arguments.map((argument) => {
           if (argument.kind === "memory")
@@ -134,29 +167,16 @@ function assemble(
             ? { address: temporary(bytes * threads), stride: bytes }
             : { address: planned.address(argument.root), stride: 0 };
         });
-        const combiners = shared
-          ? kernel.arguments.flatMap((argument, index) =>
-              argument.kind === "partial"
-                ? [
-                    {
-                      code: defineCombine(
-                        cache,
-                        argument.root.dtype,
-                        argument.reduction,
-                        threads,
-                        argument.size,
-                        partials[index]!.stride,
-                      ),
-                      from: partials[index]!.address,
-                      to: planned.address(argument.root),
-                    },
-                  ]
-                : [],
-            )
-          : [];
+        const combiners = kernel.arguments.flatMap((argument, index) => {
+          if (!shared || argument.kind !== "partial") return [];
+          const { root, reduction, size } = argument;
+          const { address: from, stride } = partials[index]!;
+          const code = defineCombine(cache, root.dtype, reduction, threads, size, stride);
+          return [{ code, from, to: planned.address(root) }];
+        });
         calls.push((code, thread) => {
-          const call = () => {
-            pushRange(code, thread, kernel.units, shared ? threads : 1, kernel.grain);
+          share(code, thread, () => {
+            pushRange(code, thread, kernel.units, sharers, kernel.grain);
             code.i32(scratchAddress);
             if (shared && kernel.scratch > 0) addThread(code, thread, kernel.scratch);
             for (const { address, stride } of partials) {
@@ -164,46 +184,37 @@ function assemble(
               if (stride > 0) addThread(code, thread, stride);
             }
             code.call(kernel.code);
-          };
-          if (shared || threads === 1) call();
-          else onFirst(code, thread, call);
-          if (combiners.length > 0) {
-            meet(code);
-            onFirst(code, thread, () => {
+          });
+          if (combiners.length > 0)
+            serial(code, thread, () => {
               for (const { code: combiner, from, to } of combiners) {
                 code.i32(from);
                 code.i32(to);
                 code.call(combiner);
               }
             });
-          }
-          meet(code);
         });
         break;
       }
       case "plain": {
-        const kernel = plainKernel(step, cache);
-        const shared = threads > 1 && kernel.work >= parallelStep && kernel.units > 1;
+        const { step, kernel } = part;
         const addresses = [
           planned.address(step.root),
           ...step.operands.map((o) => planned.address(o.root) + o.layout.offset * bytesOf(o.root.dtype)),
         ];
         calls.push((code, thread) => {
-          const call = () => {
-            pushRange(code, thread, kernel.units, shared ? threads : 1, 1);
+          share(code, thread, () => {
+            pushRange(code, thread, kernel.units, sharers, 1);
             for (const address of addresses) code.i32(address);
             code.call(kernel.code);
-          };
-          if (shared || threads === 1) call();
-          else onFirst(code, thread, call);
-          meet(code);
+          });
         });
         break;
       }
       case "conv": {
+        const { step } = part;
         const conv = planConv(step);
-        const shared = threads > 1 && step.patches[0]! > 1;
-        const [workers, partial] = [shared ? threads : 1, shared && conv.partial];
+        const partial = shared && conv.partial;
         const addresses = step.operands.map(
           (o) => planned.address(o.root) + o.layout.offset * bytesOf(o.root.dtype),
         );
@@ -221,48 +232,46 @@ function assemble(
             code.i32(target);
             if (partial) addThread(code, thread, stride);
           };
-          const call = () =>
+          share(code, thread, () =>
             emitConv(
               code,
               thread,
-              workers,
+              sharers,
               step,
               conv,
               { root, operands: addresses, scratch: scratchAddress },
               move,
               gemm,
-            );
-          if (shared || threads === 1) call();
-          else onFirst(code, thread, call);
-          if (combiner) {
-            meet(code);
-            onFirst(code, thread, () => {
+            ),
+          );
+          if (combiner)
+            serial(code, thread, () => {
               code.i32(target);
               code.i32(result);
               code.call(combiner);
             });
-          }
-          meet(code);
         });
         break;
       }
-      case "dot":
+      case "dot": {
+        const { step } = part;
         calls.push((code, thread) => {
-          emitDot(code, thread, threads, step, planned.address, step.root.dtype === "f64" ? dgemm : sgemm);
-          meet(code);
+          share(code, thread, () =>
+            emitDot(code, thread, sharers, step, planned.address, step.root.dtype === "f64" ? dgemm : sgemm),
+          );
         });
         break;
+      }
     }
   }
   for (const copy of planned.copies)
     calls.push((code, thread) => {
-      onFirst(code, thread, () => {
+      serial(code, thread, () => {
         code.i32(copy.to);
         code.i32(copy.from);
         code.i32(copy.bytes);
         code.copy();
       });
-      meet(code);
     });
 
   module.define(
@@ -288,16 +297,16 @@ function assemble(
     if (runtime.closed)
       throw new Error("run: the runtime of this executable is closed; compile it for another one");
   };
-  const team = threads > 1 ? runtime.team : undefined;
-  const number = team?.add(compiled);
+  const members = threads > 1 ? team : undefined;
+  const number = members?.add(compiled);
 
   return {
     inputs: planned.inputs,
     outputs: planned.outputs,
-    run: team
+    run: members
       ? () => {
           checkOpen();
-          team.start(number!);
+          members.start(number!);
           own(0);
         }
       : () => {
@@ -310,20 +319,39 @@ function assemble(
     steps: [...scheduled.steps.map(describeStep), ...planned.copies.map(() => "copy")],
     release() {
       release();
-      if (number !== undefined) team!.remove(number);
+      if (number !== undefined) members!.remove(number);
     },
   };
 }
 
-function estimateWork(scheduled: Schedule): number {
-  let work = 0;
-  for (const step of scheduled.steps) {
-    if (step.kind === "conv") work += sizeOf(step.patches) * 8;
-    else if (step.kind === "dot") work += (step.root.size * step.a.layout.shape.at(-1)!) / 8;
-    else if (step.kind === "loop" || step.kind === "window") work += sizeOf(step.domain) * 4;
-    else work += step.root.size;
+/** A step with its kernel; what it costs one thread (nanoseconds, roughly), and into how many parts it can be cut. */
+type Part = { readonly cost: number; readonly units: number } & (
+  | { readonly kind: "lanes"; readonly kernel: Kernel }
+  | { readonly kind: "plain"; readonly step: PlainStep; readonly kernel: PlainKernel }
+  | { readonly kind: "conv"; readonly step: ConvStep }
+  | { readonly kind: "dot"; readonly step: DotStep }
+);
+
+function prepare(step: Step, cache: KernelCache): Part {
+  switch (step.kind) {
+    case "loop":
+    case "window": {
+      const kernel = step.kind === "loop" ? loopKernel(step, cache) : windowKernel(step, cache);
+      return { kind: "lanes", kernel, cost: kernel.work / 4, units: kernel.units };
+    }
+    case "plain": {
+      const kernel = plainKernel(step, cache);
+      return { kind: "plain", step, kernel, cost: kernel.work, units: kernel.units };
+    }
+    case "conv": {
+      const flops = 2 * sizeOf(step.patches) * step.root.shape.at(-1)!;
+      return { kind: "conv", step, cost: flops / 60, units: step.patches[0]! };
+    }
+    case "dot": {
+      const flops = 2 * step.root.size * step.a.layout.shape.at(-1)!;
+      return { kind: "dot", step, cost: flops / 100, units: step.root.size / 16 };
+    }
   }
-  return work;
 }
 
 /** to[j] = reduction over threads of from[thread·stride + j]. */

@@ -5,7 +5,7 @@ import { sizeOf } from "../tensor/shape.js";
 import { collapse, contiguous } from "./layout.js";
 import { overRows } from "./loop.js";
 import { type ConvStep, type DotStep, matrixForm } from "./schedule.js";
-import { addThread, onFirst, pushRange } from "./sharing.js";
+import { addThread, pushRange } from "./sharing.js";
 
 /** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
 export function emitDot(
@@ -34,7 +34,6 @@ export function emitDot(
     address(step.b.root) + step.b.layout.offset * bytes,
     address(step.root),
   ];
-  const parallel = threads > 1 && 2 * count * m * n * k >= 100_000;
   const product = (
     rows: () => void,
     columns: () => void,
@@ -67,9 +66,8 @@ export function emitDot(
         () => code.i32(bStart),
         () => code.i32(cStart),
       );
-    if (!parallel) {
-      if (threads === 1) whole();
-      else onFirst(code, thread, whole);
+    if (threads === 1) {
+      whole();
       return;
     }
     // Whole cache lines of C for each thread.
@@ -121,27 +119,23 @@ export function emitDot(
   }));
   const offsets = patterns.map(() => code.local("i32"));
   const [begin, end] = [code.local("i32"), code.local("i32")];
-  const loop = () => {
-    pushRange(code, thread, count, parallel ? threads : 1, 1);
-    code.set(end);
-    code.set(begin);
-    overRows(code, batch.shape, begin, end, patterns, offsets, () => {
-      const at = (start: number, index: number) => () => {
-        code.i32(start);
-        code.get(offsets[index]!);
-        code.emit("i32.add");
-      };
-      product(
-        () => code.i32(m),
-        () => code.i32(n),
-        at(aStart, 0),
-        at(bStart, 1),
-        at(cStart, 2),
-      );
-    });
-  };
-  if (parallel || threads === 1) loop();
-  else onFirst(code, thread, loop);
+  pushRange(code, thread, count, threads, 1);
+  code.set(end);
+  code.set(begin);
+  overRows(code, batch.shape, begin, end, patterns, offsets, () => {
+    const at = (start: number, index: number) => () => {
+      code.i32(start);
+      code.get(offsets[index]!);
+      code.emit("i32.add");
+    };
+    product(
+      () => code.i32(m),
+      () => code.i32(n),
+      at(aStart, 0),
+      at(bStart, 1),
+      at(cStart, 2),
+    );
+  });
   for (const local of [...offsets, begin, end]) code.release("i32", local);
 }
 

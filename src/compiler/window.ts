@@ -7,6 +7,7 @@ import type { Kernel, KernelCache } from "./kernel.js";
 import { apply, combine, type Lanes, load, loadStrided, pushIdentity, pushNumber, store } from "./lanes.js";
 import { collapse, type Layout } from "./layout.js";
 import { overRows } from "./loop.js";
+import { straightLine } from "./loop-plan.js";
 import type { Reduction, WindowStep } from "./schedule.js";
 
 interface WindowPlan {
@@ -97,18 +98,24 @@ function writeWindow(plan: WindowPlan, reduction: Reduction) {
     const accumulator = code.local("v128");
     const unrolled =
       sizeOf(windowShape) <= 16 && patterns.every((p) => p.inner.every((stride) => stride >= 0));
+    // Few elements are written out: their places are constants of the loads.
+    const short = unrolled && extent <= straightLine;
     let known: readonly number[] | undefined;
+    let knownAt: number | undefined;
     /** Pushes the offset of the current point; what is left to add is returned. */
     const pushOffset = (pattern: Pattern): number => {
       code.get(offset[pattern.id]!);
-      [...(known ? [] : indices), at].forEach((index, axis) => {
-        const stride = pattern.inner[known ? windowShape.length : axis]!;
+      const add = (index: Local, stride: number) => {
         if (stride === 0) return;
         code.get(index);
         code.i32(stride);
         code.emit("i32.mul", "i32.add");
-      });
-      return known ? known.reduce((sum, index, axis) => sum + index * pattern.inner[axis]!, 0) : 0;
+      };
+      const last = pattern.inner.at(-1)!;
+      if (!known) for (const [axis, index] of indices.entries()) add(index, pattern.inner[axis]!);
+      if (knownAt === undefined) add(at, last);
+      const rest = (known ?? []).reduce((sum, index, axis) => sum + index * pattern.inner[axis]!, 0);
+      return rest + (knownAt ?? 0) * last;
     };
     const point = (mode: "vector" | "lane") => {
       const values = new Map<Node, Local>();
@@ -143,9 +150,11 @@ function writeWindow(plan: WindowPlan, reduction: Reduction) {
         code.set(local);
         values.set(node, local);
       }
-      code.get(accumulator);
+      // The maximum of −∞ and the first element is that element.
+      const first = reduction === "max" && known?.every((index) => index === 0);
+      if (!first) code.get(accumulator);
       code.get(values.get(input)!);
-      combine(code, input.dtype, reduction);
+      if (!first) combine(code, input.dtype, reduction);
       code.set(accumulator);
       for (const local of values.values()) code.release("v128", local);
     };
@@ -169,14 +178,24 @@ function writeWindow(plan: WindowPlan, reduction: Reduction) {
       code.get(parameters[target.parameter]!);
       code.get(offset[target.pattern.id]!);
       code.emit("i32.add");
-      code.get(at);
-      code.i32(bytesOf(target.dtype));
-      code.emit("i32.mul", "i32.add");
+      if (knownAt === undefined) {
+        code.get(at);
+        code.i32(bytesOf(target.dtype));
+        code.emit("i32.mul", "i32.add");
+      }
       code.get(accumulator);
-      store(code, target.dtype, lanes, mode);
+      store(code, target.dtype, lanes, mode, (knownAt ?? 0) * bytesOf(target.dtype));
     };
     const whole = extent - (extent % lanes);
     overRows(code, outer, begin, end, patterns, offset, () => {
+      if (short) {
+        for (let k = 0; k < extent; k += k < whole ? lanes : 1) {
+          knownAt = k;
+          pass(k < whole ? "vector" : "lane");
+        }
+        knownAt = undefined;
+        return;
+      }
       code.for(at, { constant: 0 }, { constant: whole }, lanes, () => pass("vector"));
       code.for(at, { constant: whole }, { constant: extent }, 1, () => pass("lane"));
     });
