@@ -18,10 +18,11 @@ export function dampedInverse(inverter: Inverter, dtype: "f32" | "f64") {
     const least = roundingOf(dtype) * meanDiagonal(factor);
     let shift = Math.max(wanted, least);
     if (!(shift > 0)) shift = roundingOf(dtype);
-    if (factor.shape.length === 1) return { condition: invertDiagonal(factor, shift, target), raised: 0 };
+    if (factor.shape.length === 1)
+      return { condition: invertDiagonal(factor, shift, target), raised: Number(shift > wanted) };
     for (let trial = 0; trial < mostTrials; trial++) {
       if (inverter.invert(factor, shift, target))
-        return { condition: dampedNorm(factor, shift) * frobenius(target), raised: trial > 0 ? 1 : 0 };
+        return { condition: dampedNorm(factor, shift) * frobenius(target), raised: Number(shift > wanted) };
       shift *= 10;
     }
     const n = factor.shape[0]!;

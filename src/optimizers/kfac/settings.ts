@@ -13,7 +13,7 @@ import {
 } from "../settings.js";
 
 export const kroneckerOptions = {
-  ...rateOptions(0.1),
+  ...rateOptions(0.03),
   momentum: decayRate(0.9, "μ: how much of the last step is kept, where step is clip"),
   step: choice(
     "clip",
@@ -21,8 +21,8 @@ export const kroneckerOptions = {
     "length of a step: clip bounds its KL divergence by klClip at learning rate η; quadratic takes step length and " +
       "momentum from the exact quadratic model on the batch (no η, no μ, two more products) and adapts λ",
   ),
-  klClip: notNegative(1e-3, "κ: steps whose η²·gᵀF⁻¹g is larger are shortened to it; 0 for no bound"),
-  damping: positive(1e-2, "λ: added to the curvature; with step quadratic the first one"),
+  klClip: notNegative(1e-2, "κ: steps whose η²·gᵀF⁻¹g is larger are shortened to it; 0 for no bound"),
+  damping: positive(0.1, "λ: added to the curvature; with step quadratic the first one"),
   dampingInterval: count(5, "with step quadratic, updates between adaptations of λ; 0 leaves it"),
   gammaInterval: count(
     0,

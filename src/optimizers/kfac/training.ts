@@ -111,6 +111,7 @@ export function startKronecker(
       const point = due ? estimate() : evaluation.run();
       const evaluated = clock();
       let inverted = evaluated;
+      const inversionsBefore = inversions();
       let outcome: Outcome = { accepted: false, diagnostics: {} };
       if (point.finite) {
         if (due && inversionIsDue()) {
@@ -145,7 +146,7 @@ export function startKronecker(
           ...(due &&
             "factorsFinite" in point &&
             !point.factorsFinite && { factors: "not finite, kept as they were" }),
-          ...(inverted > evaluated && {
+          ...(inversions() > inversionsBefore && {
             factorNorm: factorNorm(running),
             condition: inversion!.condition,
             ...(inversion!.raised > 0 && { factorsWithRaisedDamping: inversion!.raised }),
