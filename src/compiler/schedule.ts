@@ -917,14 +917,16 @@ function chooseAccumulations(order: readonly Tensor[], isOutput: ReadonlySet<Ten
   for (const tensor of order)
     for (const source of tensor.inputs) uses.set(source, (uses.get(source) ?? 0) + 1);
   const once = (tensor: Tensor) => uses.get(tensor) === 1 && !isOutput.has(tensor);
-  const found = new Set<Tensor>();
+  /** The sums, each with its newest product. */
+  const newest = new Map<Tensor, Tensor>();
   for (const tensor of order) {
     if (tensor.op.kind !== "add") continue;
     const [sum, next] = tensor.inputs as [Tensor, Tensor];
-    const isSum = sum.op.kind === "dot" || found.has(sum);
-    if (isSum && next.op.kind === "dot" && sum.id < next.id && once(sum) && once(next)) found.add(tensor);
+    const before = sum.op.kind === "dot" ? sum : newest.get(sum);
+    if (before && next.op.kind === "dot" && before.id < next.id && once(sum) && once(next))
+      newest.set(tensor, next);
   }
-  return found;
+  return new Set(newest.keys());
 }
 
 /** Patches that only meet matrix products, and products that are only folded back into an image. */
