@@ -111,7 +111,7 @@ const rows: readonly Row[] = [
     name: "sums over the first and last of three axes",
     specs: [f32(53, 40, 67)],
     // Such a sum runs on one thread, beside what all share.
-    apply: (x) => [x!.sum([0, 2]), x!.tanh().sum([0, 2])],
+    apply: (x) => [x!.sum([0, 2]), x!.tanh()],
     tolerance: sums,
   },
   {
