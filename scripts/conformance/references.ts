@@ -190,7 +190,19 @@ export const references: readonly Reference[] = [
       };
     },
   },
-  { files: /^scipy-newton-cg$/, method: "hessianFree" },
+  {
+    files: /^scipy-newton-cg$/,
+    method: "hessianFree",
+    prepare: () => ({
+      optimizer: optimizers.hessianFree.create({
+        curvature: "hessian",
+        preconditioner: "none",
+        // Rosenbrock's function in ten dimensions has two minima; cautious first steps lead to the reference's.
+        damping: 1000,
+        tolerance: 0,
+      }),
+    }),
+  },
   { files: /^natural-gradient(-|$)/, method: "natural gradient" },
   {
     files: /^kfac(-|$)/,

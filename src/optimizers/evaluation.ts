@@ -3,8 +3,9 @@ import { compile } from "../compiler/compile.js";
 import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
 import type { CurvatureKind } from "../curvature/products.js";
 import type { Buffer } from "../runtime/memory.js";
+import type { Runtime } from "../runtime/runtime.js";
 import { reachable } from "../tensor/program.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { input, type Tensor } from "../tensor/tensor.js";
 
 /** The loss at one θ, and the length of its gradient. */
 export interface Point {
@@ -32,6 +33,27 @@ export interface Evaluation {
  *     innerProduct(gradient, direction)
  */
 export const innerProduct = (u: Tensor, v: Tensor): Tensor => u.cast("f64").mul(v.cast("f64")).sum();
+
+/** u·v of two buffers [n] whenever it is run. @example compileInnerProduct(runtime, gradient, direction).run(); */
+export function compileInnerProduct(
+  runtime: Runtime,
+  u: Buffer,
+  v: Buffer,
+): { run(): number; release(): void } {
+  const [left, right] = [input("u", u), input("v", v)];
+  const executable = compile(
+    runtime,
+    { inputs: [left, right], outputs: [innerProduct(left, right)] },
+    { inputs: [u, v] },
+  );
+  return {
+    run() {
+      executable.run();
+      return executable.outputs[0]!.data[0]!;
+    },
+    release: executable.release,
+  };
+}
 
 /** @example const { loss, finite } = compileEvaluation(objective).run(); */
 export function compileEvaluation(objective: Objective): Evaluation {

@@ -3,6 +3,7 @@ export { adamw } from "./adamw.js";
 export { clipByGlobalNorm } from "./clip.js";
 export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
 export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep } from "./first-order.js";
+export { hessianFree } from "./hessian-free.js";
 export { ekfac, startEkfac } from "./kfac/ekfac.js";
 export { kfac, startKfac } from "./kfac/kfac.js";
 export type { Clock } from "./kfac/training.js";

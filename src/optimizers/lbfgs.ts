@@ -17,20 +17,15 @@
  * Memory: 2m + 4 vectors. FLOPs: 8mn a step beside its gradients: about 1.1 of them with the search, 1 + 2·overlap
  * without (2 where overlap is 1).
  */
-
-import { compile } from "../compiler/compile.js";
 import type { Objective } from "../curvature/objective.js";
-import type { Buffer } from "../runtime/memory.js";
-import { input } from "../tensor/tensor.js";
-import { type CurvaturePairs, compileCurvaturePairs } from "./curvature-pairs.js";
-import { roundingOf } from "./damping.js";
-import { compileEvaluation, type Evaluation, innerProduct, type Point } from "./evaluation.js";
+import { compileCurvaturePairs } from "./curvature-pairs.js";
+import { compileEvaluation, compileInnerProduct, type Point } from "./evaluation.js";
 import { fingerprint } from "./fingerprint.js";
 import { firstExamples } from "./first-examples.js";
-import { type LinePoint, strongWolfe } from "./line-search.js";
+import { fixed, type Move, searched } from "./lbfgs-moves.js";
 import { defineMethod } from "./method.js";
-import type { Diagnostics, Evaluations, StepReport, Training } from "./optimizer.js";
-import { compileRay, type Ray } from "./ray.js";
+import type { StepReport, Training } from "./optimizer.js";
+import { compileRay } from "./ray.js";
 import {
   choice,
   count,
@@ -79,29 +74,6 @@ export const lbfgs = defineMethod(
   },
 );
 
-/** What both ways of going along d share. */
-interface Parts {
-  readonly objective: Objective;
-  readonly settings: Settings;
-  readonly evaluation: Evaluation;
-  readonly ray: Ray;
-  readonly pairs: CurvaturePairs;
-  /** The gradient where the step began. */
-  readonly before: Buffer;
-  /** The gradient of the pair's other end. */
-  readonly after: Buffer;
-  /** gᵀd. */
-  readonly slope: { run(): number };
-}
-
-interface Move {
-  /** θ afterwards, if the gradient there is known. */
-  readonly end?: Point | undefined;
-  readonly evaluations: Evaluations;
-  readonly stop?: "stalled";
-  readonly diagnostics: Diagnostics;
-}
-
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, parameters, key } = objective;
   const count = runtime.buffer("i32", []);
@@ -117,7 +89,7 @@ function start(objective: Objective, settings: Settings): Training {
   const { direction } = ray;
   const vectors = { before, after, gradient, direction };
   const pairs = compileCurvaturePairs(objective, settings.memory, vectors);
-  const slope = compileSlope(objective, gradient, direction);
+  const slope = compileInnerProduct(runtime, gradient, direction);
   const parts = { objective, settings, evaluation, ray, pairs, before, after, slope };
   const move = searching ? searched(parts) : fixed(parts, sample);
   const owned = [slope, pairs, ray, evaluation, count, before, ...(sample ? [sample, after] : [])];
@@ -155,119 +127,9 @@ function start(objective: Objective, settings: Settings): Training {
   };
 }
 
-/** d = −H g, or −g with all pairs forgotten where that does not descend; gᵀd, and the first length to try. */
-function chooseDirection({ pairs, settings }: Parts): { readonly slope: number; readonly first: number } {
-  let { slope, absoluteSum } = pairs.direct();
-  if (!(slope < 0)) {
-    pairs.clear();
-    ({ slope, absoluteSum } = pairs.direct());
-  }
-  return { slope, first: settings.learningRate * (pairs.count === 0 ? Math.min(1, 1 / absoluteSum) : 1) };
-}
-
-function searched(parts: Parts): (point: Point) => Move {
-  const { objective, settings, evaluation, ray, pairs, before, slope } = parts;
-  const { decrease, flatness, searchEvaluations } = settings;
-  const rounding = roundingOf(objective.dtype);
-  let end: Point;
-  let gradients = 0;
-  const evaluate = (t: number): LinePoint => {
-    ray.move(t);
-    end = evaluation.run();
-    gradients++;
-    return { t, value: end.loss, slope: slope.run() };
-  };
-  const search = ({ loss }: Point) => {
-    const chosen = chooseDirection(parts);
-    return strongWolfe(evaluate, { value: loss, slope: chosen.slope }, chosen.first, {
-      decrease,
-      flatness,
-      evaluations: searchEvaluations,
-      shortest: rounding * chosen.first,
-    });
-  };
-  return (point) => {
-    gradients = 0;
-    end = point;
-    before.data.set(evaluation.gradient.data);
-    ray.begin();
-    const stay = () => {
-      ray.move(0);
-      evaluation.gradient.data.set(before.data);
-      end = point;
-    };
-    let result = search(point);
-    if (result.outcome === "failed" && pairs.count > 0) {
-      // H may be what is wrong.
-      pairs.clear();
-      stay();
-      result = search(point);
-    }
-    const accepted = result.outcome !== "failed";
-    const searchEvaluations = gradients;
-    if (!accepted) stay();
-    else {
-      // The accepted point need not be the last one tried.
-      if (ray.length !== result.t) evaluate(result.t);
-      pairs.add(result.t);
-    }
-    const idle = !(end.loss < point.loss || end.gradientNorm < point.gradientNorm);
-    return {
-      end,
-      evaluations: { gradients },
-      diagnostics: { accepted, searchEvaluations, searchEnded: result.outcome, stepLength: result.t },
-      ...(idle && { stop: "stalled" as const }),
-    };
-  };
-}
-
-function fixed(parts: Parts, sample: Objective | undefined): (point: Point) => Move {
-  const { settings, evaluation, ray, pairs, before, after } = parts;
-  return () => {
-    before.data.set((sample ? sample.gradient() : evaluation).gradient.data);
-    ray.begin();
-    const { first } = chooseDirection(parts);
-    ray.move(first);
-    let end: Point | undefined;
-    if (sample) after.data.set(sample.gradient().gradient.data);
-    else end = evaluation.run();
-    // Gradients that are no numbers make no pair.
-    const added = pairs.add(first, settings.damping);
-    const accepted = added || allFinite(after);
-    if (!accepted) {
-      ray.move(0);
-      pairs.clear();
-      end = undefined;
-    }
-    return {
-      end,
-      evaluations: sample ? { sampleGradients: 2 } : { gradients: 1 },
-      diagnostics: { accepted, pairs: pairs.count },
-    };
-  };
-}
-
-const allFinite = ({ data }: Buffer): boolean => data.every(Number.isFinite);
-
 /** The share of the batch on which curvature is taken; undefined where that is all of it. */
 function curvatureSample(objective: Objective, overlap: number): Objective | undefined {
   if (overlap === 1) return undefined;
   const examples = objective.batch[0]?.shape[0] ?? 0;
   return firstExamples("lbfgs", objective, Math.max(1, Math.round(overlap * examples)));
-}
-
-function compileSlope({ runtime }: Objective, gradient: Buffer, direction: Buffer) {
-  const [g, d] = [input("gradient", gradient), input("direction", direction)];
-  const executable = compile(
-    runtime,
-    { inputs: [g, d], outputs: [innerProduct(g, d)] },
-    { inputs: [gradient, direction] },
-  );
-  return {
-    run() {
-      executable.run();
-      return executable.outputs[0]!.data[0]!;
-    },
-    release: executable.release,
-  };
 }

@@ -1,6 +1,7 @@
 /** The methods by name. */
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
+import { hessianFree } from "./hessian-free.js";
 import { ekfac } from "./kfac/ekfac.js";
 import { kfac } from "./kfac/kfac.js";
 import { lbfgs } from "./lbfgs.js";
@@ -21,6 +22,7 @@ export const optimizers = {
   adamw,
   newton,
   lbfgs,
+  hessianFree,
   kfac,
   ekfac,
 } as const satisfies Record<string, Method>;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createObjective, type Objective } from "../../src/curvature/index.js";
 import { layoutOf } from "../../src/nn/parameters.js";
-import { lbfgs, newton, type Optimizer } from "../../src/optimizers/index.js";
+import { hessianFree, lbfgs, newton, type Optimizer } from "../../src/optimizers/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import { fillSpirals, network, rosenbrock } from "./curved.js";
 
@@ -21,6 +21,9 @@ const variants: Record<string, Optimizer> = {
   "newton, bare": newton.create({ curvature: "gaussNewton", globalization: "none", damping: 0.1 }),
   lbfgs: lbfgs.create(),
   "lbfgs without search": lbfgs.create({ lineSearch: "none", learningRate: 0.1 }),
+  hessianFree: hessianFree.create(),
+  "hessianFree, curvature on a part": hessianFree.create({ curvatureExamples: 16, preconditionerDraws: 3 }),
+  "hessianFree, Hessian": hessianFree.create({ curvature: "hessian", preconditioner: "none" }),
 };
 const names = Object.keys(variants);
 /** Those that need the loss alone. */
@@ -28,6 +31,7 @@ const plain: Record<string, Optimizer> = {
   "newton, trust region": newton.create(),
   "newton, Levenberg–Marquardt": newton.create({ globalization: "levenbergMarquardt" }),
   lbfgs: lbfgs.create(),
+  hessianFree: hessianFree.create({ curvature: "hessian", preconditioner: "none" }),
 };
 
 describe.each(names)("%s", (name) => {

@@ -1,0 +1,234 @@
+/**
+ * Hessian-free optimization: Newton's step by conjugate gradients, from products with the curvature alone. Martens
+ * 2010, "Deep learning via Hessian-free optimization"; Martens & Sutskever 2012, "Training deep and recurrent networks
+ * with Hessian-free optimization".
+ *
+ *     d ≈ −(A + λI)⁻¹ g,   θ ← θ + t d
+ *
+ * 1. Conjugate gradients from w·(the last solution) end when the model stands still (relativeProgress), at the latest
+ *    after `iterations`. Preconditioner: (D + λ)^¾ with D the diagonal of the empirical Fisher.
+ * 2. The loss often has its minimum before the model has: iterates kept on the way (at steps 1.3ʲ, the last twelve)
+ *    are tried from the last one back, while the loss falls.
+ * 3. ρ compares the reduction with the model's: λ ← 1.5 λ where ρ < ¼, λ ← ⅔ λ where ρ > ¾.
+ * 4. t is found by backtracking to sufficient decrease. A step that finds none is tried again with more damping.
+ *
+ * A is Gauss–Newton, or the Hessian (Newton–CG: negative curvature ends the iterations; along it, without an iterate
+ * before, goes −g). It may be taken on the first `curvatureExamples` of the batch, the gradient and losses on all of
+ * it: products are most of the cost, and noise in A is less harmful than in g.
+ *
+ * Structural damping (Martens & Sutskever 2011, "Learning recurrent neural networks with Hessian-free optimization")
+ * adds λμS, S the Gauss–Newton matrix of the distance between hidden states. An objective has no way to say what its
+ * hidden states are; if it had, λ(I + μS) would stand in the place of λI in conjugate-gradient.ts, and nowhere else.
+ *
+ * Memory: 20 vectors, and what the products hold. FLOPs: a step costs a gradient, about 10 to 250 products and, with
+ * preconditioning, `preconditionerDraws` gradients (on the curvature's examples); 12n an iteration beside its product.
+ */
+import type { Objective } from "../curvature/index.js";
+import { curvatureOperator } from "../curvature/index.js";
+import { type ConjugateGradient, compileConjugateGradient, relativeProgress } from "./conjugate-gradient.js";
+import { adaptDamping, isExhausted, trustRatio } from "./damping.js";
+import { compileEmpiricalDiagonal } from "./empirical-diagonal.js";
+import { compileEvaluation, compileInnerProduct, type Point, productsOf } from "./evaluation.js";
+import { firstExamples } from "./first-examples.js";
+import { keepIterates } from "./iterates.js";
+import { backtrack } from "./line-search.js";
+import { defineMethod } from "./method.js";
+import type { Diagnostics, StepReport, Training } from "./optimizer.js";
+import { compileRay } from "./ray.js";
+import {
+  choice,
+  count,
+  decayRate,
+  flag,
+  fraction,
+  notNegative,
+  type Options,
+  positive,
+  type SettingsOf,
+} from "./settings.js";
+
+const options = {
+  curvature: choice("gaussNewton", ["gaussNewton", "hessian"], "A; gaussNewton is never negative"),
+  damping: positive(1, "λ: the first one; it then follows the ratio of reductions"),
+  iterations: count(250, "most iterations of conjugate gradients in a step"),
+  progress: positive(5e-4, "ε: iterations end when the model gains less than this a step"),
+  warmStart: decayRate(0.95, "w: how much of the last solution the next one begins with"),
+  preconditioner: choice("empiricalFisher", ["empiricalFisher", "none"], "of the iterations"),
+  preconditionerDraws: count(8, "gradients from which its diagonal is estimated; exact with one an example"),
+  preconditionerExponent: fraction(0.75, "of the damped diagonal"),
+  curvatureExamples: count(0, "examples of the batch, its first, on which curvature is taken; 0 for all"),
+  backtracking: flag(true, "whether earlier iterates are tried"),
+  tolerance: notNegative(1e-8, "gradients as short as this have converged"),
+} satisfies Options;
+type Settings = SettingsOf<typeof options>;
+
+/**
+ *     const training = hessianFree.create({ damping: 10, curvatureExamples: 256 }).start(objective);
+ *     training.step().diagnostics;   // { damping, trustRatio, iterations, iterationsEnded, … }
+ */
+export const hessianFree = defineMethod(
+  {
+    name: "hessianFree",
+    description:
+      "Gauss–Newton steps by conjugate gradients: strong curvature for any number of parameters, on large batches.",
+    reference: "Martens 2010, Deep learning via Hessian-free optimization",
+    options,
+  },
+  (settings) => ({ name: "hessianFree", settings, start: (objective) => start(objective, settings) }),
+);
+
+const dampingRule = { increase: 1.5, decrease: 2 / 3, least: 1e-20, most: 1e20 };
+const search = { decrease: 0.01, factor: 0.8, evaluations: 60 };
+/** Attempts of a step, each with four times the damping of the one before. */
+const mostAttempts = 8;
+
+interface Attempt {
+  readonly moved: boolean;
+  /** q(0) − q(d). */
+  readonly predicted: number;
+  readonly losses: number;
+  readonly products: number;
+  readonly diagnostics: Diagnostics;
+}
+
+function start(objective: Objective, settings: Settings): Training {
+  const { runtime, dtype, key } = objective;
+  const { curvatureExamples } = settings;
+  const part = curvatureExamples ? firstExamples("hessianFree", objective, curvatureExamples) : objective;
+  const count = runtime.buffer("i32", []);
+  const damping = runtime.buffer("f64", []);
+  damping.data[0] = settings.damping;
+  const evaluation = compileEvaluation(objective);
+  const operator = curvatureOperator(part, settings.curvature);
+  const preconditioned = settings.preconditioner !== "none";
+  const solver = compileConjugateGradient(runtime, operator, { preconditioned });
+  const diagonal =
+    solver.scaling &&
+    compileEmpiricalDiagonal("hessianFree", part, {
+      draws: Math.max(1, settings.preconditionerDraws),
+      exponent: settings.preconditionerExponent,
+      scaling: solver.scaling,
+    });
+  const iterates = keepIterates(runtime, solver.solution, settings.backtracking ? 12 : 1);
+  const ray = compileRay(objective);
+  const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
+  const owned = [slope, ray, iterates, solver, operator, evaluation, count, damping];
+
+  const attempt = ({ loss: before, gradientNorm }: Point): Attempt => {
+    const lambda = damping.data[0]!;
+    const { gradient } = evaluation;
+    const solution = solve(solver, settings, lambda, iterates.visit);
+    let losses = 0;
+    const lossAt = (t: number) => {
+      losses++;
+      return ray.lossAt(t);
+    };
+    const kept = iterates.choose(solution, ray.direction, () => lossAt(1));
+    let slopeThere = slope.run();
+    let { after } = kept;
+    // q(0) − q(d); the solver's model has the damping in it.
+    let predicted = 0.5 * lambda * kept.square - kept.model;
+    const descends = slopeThere < 0 && predicted > 0;
+    if (!descends) {
+      // As where curvature is negative along the very first direction: by the slope alone.
+      const scale = 1 / Math.max(1, gradientNorm);
+      for (let k = 0; k < gradient.size; k++) ray.direction.data[k] = -scale * gradient.data[k]!;
+      slopeThere = slope.run();
+      predicted = -slopeThere;
+      after = lossAt(1);
+    }
+    const ratio = descends ? trustRatio({ before, after, predicted, dtype }) : Number.NaN;
+    const found = backtrack(
+      (t) => (t === 1 ? after : lossAt(t)),
+      { value: before, slope: slopeThere },
+      search,
+    );
+    // The last digits of a loss refuse steps that the ratio, which knows of rounding, does not.
+    const t = found.t === 0 && ratio > 0.25 ? 1 : found.t;
+    ray.move(t);
+    damping.data[0] = adaptDamping(lambda, ratio, dampingRule);
+    return {
+      moved: t > 0,
+      predicted,
+      losses,
+      products: solution.products,
+      diagnostics: {
+        damping: lambda,
+        trustRatio: ratio,
+        iterations: solution.iteration,
+        iterationsEnded: solution.ended,
+        iterationsUsed: descends ? kept.iteration : 0,
+        searchEvaluations: found.evaluations,
+        stepLength: t,
+        accepted: t > 0,
+      },
+    };
+  };
+
+  return {
+    state: { step: count, damping, solution: solver.solution },
+    step(): StepReport {
+      const number = count.data[0]++;
+      key.data[1] = number;
+      const point = evaluation.run();
+      const idle = { ...point, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
+      if (!point.finite) return idle;
+      if (point.gradientNorm <= settings.tolerance) return { ...idle, stop: "converged" };
+      operator.linearize();
+      const drawn = diagonal?.compute(number) ?? 0;
+      const [b, g] = [solver.rightSide.data, evaluation.gradient.data];
+      for (let k = 0; k < b.length; k++) b[k] = -g[k]!;
+      ray.begin();
+      let [losses, products] = [0, 0];
+      let last: Attempt;
+      for (let attempts = 1; ; attempts++) {
+        diagonal?.scale(damping.data[0]!);
+        last = attempt(point);
+        losses += last.losses;
+        products += last.products;
+        if (last.moved) break;
+        // What led nowhere is no place to begin the next time.
+        solver.solution.data.fill(0);
+        damping.data[0] = adaptDamping(4 * damping.data[0]!, 0.5, dampingRule);
+        if (attempts === mostAttempts) break;
+      }
+      evaluation.keepState();
+      const exhausted = isExhausted({ before: point.loss, predicted: last.predicted, dtype });
+      // Where the loss can tell nothing any more, the gradient still can.
+      const stalled = !last.moved || (exhausted && !(evaluation.run().gradientNorm < point.gradientNorm));
+      return {
+        ...point,
+        evaluations: {
+          gradients: last.moved && exhausted ? 2 : 1,
+          losses,
+          [productsOf[settings.curvature]]: products,
+          ...(drawn > 0 && { preconditionerGradients: drawn }),
+        },
+        diagnostics: last.diagnostics,
+        ...(stalled && { stop: "stalled" }),
+      };
+    },
+    release() {
+      for (const each of owned) each.release();
+      diagonal?.release();
+      if (part !== objective) part.release();
+    },
+  };
+}
+
+/** Conjugate gradients on (A + λI) d = −g from w·(the last solution). */
+function solve(
+  solver: ConjugateGradient,
+  settings: Settings,
+  damping: number,
+  visit: NonNullable<Parameters<ConjugateGradient["solve"]>[0]["visit"]>,
+) {
+  const { data } = solver.solution;
+  for (let k = 0; k < data.length; k++) data[k]! *= settings.warmStart;
+  return solver.solve({
+    damping,
+    iterations: settings.iterations,
+    until: relativeProgress(settings.progress),
+    visit,
+  });
+}
