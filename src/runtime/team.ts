@@ -12,8 +12,8 @@ import type { Code, FunctionRef, ModuleBuilder } from "./assembler.js";
 export const control = { arrived: 0, generation: 64, asleep: 128, call: 192, program: 256 } as const;
 export const controlBytes = 320;
 
-/** Polls before a waiting thread goes to sleep: about 50 µs. */
-const spins = 4000;
+/** Polls before a waiting thread goes to sleep: about 100 µs, since waking up takes tens of them. */
+const spins = 60_000;
 
 /** Defines `barrier()`: returns once all `threads` threads have called it. */
 export function defineBarrier(module: ModuleBuilder, base: number, threads: number): FunctionRef {

@@ -39,9 +39,9 @@ const programWord = (start.control + control.program) / 4;
 let seen = Atomics.load(words, callWord);
 port.postMessage("ready");
 for (;;) {
-  // Steps follow each other closely: poll for a while before sleeping.
+  // Steps follow each other closely: poll for about 100 µs, since waking up from sleep takes tens of them.
   let call = Atomics.load(words, callWord);
-  for (let turn = 0; call === seen && turn < 5000; turn++) call = Atomics.load(words, callWord);
+  for (let turn = 0; call === seen && turn < 60_000; turn++) call = Atomics.load(words, callWord);
   if (call === seen) {
     Atomics.wait(words, callWord, seen);
     continue;
