@@ -114,10 +114,16 @@ function inputFactor(block: BlockUses, examples: number, use: Use | undefined): 
     return scatterAdd(indices, ones(indices.shape, use.preactivation.dtype), block.inputs);
   }
   const rows = activationRows(block, examples, use);
+  const [count, width] = rows.shape as [number, number];
+  // Few rows are copied rather than a large matrix; patches are never made.
+  if (block.bias && count < width && use?.mark.layer !== "conv2d") {
+    const extended = concat([rows, ones([count, 1], rows.dtype)], 1);
+    return extended.transpose().matmul(extended);
+  }
   const gram = rows.transpose().matmul(rows);
   if (!block.bias) return gram;
   const sum = activationSum(rows, use);
-  const corner = full({ dtype: gram.dtype, shape: [1, 1] }, rows.shape[0]!);
+  const corner = full({ dtype: gram.dtype, shape: [1, 1] }, count);
   return concat([concat([gram, sum.reshape([-1, 1])], 1), concat([sum.reshape([1, -1]), corner], 1)]);
 }
 

@@ -15,7 +15,6 @@ import type { KroneckerSettings } from "./settings.js";
 import type { Dampings, Mover } from "./training.js";
 
 const base = 19 / 20;
-const least = 1e-12;
 const most = 1e12;
 
 interface Parts {
@@ -33,7 +32,7 @@ const isDue = (count: Buffer, interval: number) => interval > 0 && count.data[0]
 
 export function adaptation({ objective, step, dampings, count, settings, invert }: Parts): Mover {
   const { lambda, gamma } = dampings;
-  const { dampingInterval, gammaInterval } = settings;
+  const { dampingInterval, gammaInterval, leastDamping: least } = settings;
   const modelAt = (): Model => {
     step.aim(gamma.data[0]!);
     return step.model(lambda.data[0]!);

@@ -23,6 +23,7 @@ export const kroneckerOptions = {
   ),
   klClip: notNegative(1e-2, "κ: steps whose η²·gᵀF⁻¹g is larger are shortened to it; 0 for no bound"),
   damping: positive(0.1, "λ: added to the curvature; with step quadratic the first one"),
+  leastDamping: positive(1e-2, "with step quadratic, λ does not fall below it"),
   dampingInterval: count(5, "with step quadratic, updates between adaptations of λ; 0 leaves it"),
   gammaInterval: count(
     0,
