@@ -203,7 +203,25 @@ export const references: readonly Reference[] = [
       }),
     }),
   },
-  { files: /^natural-gradient(-|$)/, method: "natural gradient" },
+  {
+    files: /^natural-gradient(-|$)/,
+    method: "naturalGradient",
+    prepare(file) {
+      const { lr, damping, l2_added_to_curvature } = read(dampedHyperparameters, file);
+      return {
+        optimizer: optimizers.naturalGradient.create({
+          solver: "dense",
+          globalization: "none",
+          learningRate: lr,
+          damping,
+          tolerance: 0,
+        }),
+        regulariserInCurvature: l2_added_to_curvature,
+        // F + λI multiplies the rounding of F by its condition, which a perturbation of the start does not show.
+        tolerance: Math.max(1e-10, 1e-13 * (file.amplification ?? 1)),
+      };
+    },
+  },
   {
     files: /^kfac(-|$)/,
     method: "kfac",

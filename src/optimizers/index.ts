@@ -11,6 +11,7 @@ export { lbfgs } from "./lbfgs.js";
 export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
 export { momentum, traceMomentum } from "./momentum.js";
 export { didYouMean, nearestNames } from "./names.js";
+export { naturalGradient } from "./natural-gradient.js";
 export { nesterov } from "./nesterov.js";
 export { newton } from "./newton.js";
 export type { Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";

@@ -8,6 +8,7 @@ import { lbfgs } from "./lbfgs.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { didYouMean } from "./names.js";
+import { naturalGradient } from "./natural-gradient.js";
 import { nesterov } from "./nesterov.js";
 import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
@@ -23,6 +24,7 @@ export const optimizers = {
   newton,
   lbfgs,
   hessianFree,
+  naturalGradient,
   kfac,
   ekfac,
 } as const satisfies Record<string, Method>;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createObjective, type Objective } from "../../src/curvature/index.js";
 import { layoutOf } from "../../src/nn/parameters.js";
-import { hessianFree, lbfgs, newton, type Optimizer } from "../../src/optimizers/index.js";
+import { hessianFree, lbfgs, naturalGradient, newton, type Optimizer } from "../../src/optimizers/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import { fillSpirals, network, rosenbrock } from "./curved.js";
 
@@ -23,6 +23,14 @@ const variants: Record<string, Optimizer> = {
   "lbfgs without search": lbfgs.create({ lineSearch: "none", learningRate: 0.1 }),
   hessianFree: hessianFree.create(),
   "hessianFree, curvature on a part": hessianFree.create({ curvatureExamples: 16, preconditionerDraws: 3 }),
+  naturalGradient: naturalGradient.create({ divergence: 0.05 }),
+  "naturalGradient, sampled and dense": naturalGradient.create({
+    curvature: "sampledFisher",
+    solver: "dense",
+    globalization: "none",
+    damping: 0.1,
+    learningRate: 0.3,
+  }),
   "hessianFree, Hessian": hessianFree.create({ curvature: "hessian", preconditioner: "none" }),
 };
 const names = Object.keys(variants);
