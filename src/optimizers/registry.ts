@@ -1,9 +1,9 @@
 /** The methods by name. */
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
+import { ekfac } from "./ekfac.js";
 import { hessianFree } from "./hessian-free.js";
-import { ekfac } from "./kfac/ekfac.js";
-import { kfac } from "./kfac/kfac.js";
+import { kfac } from "./kfac.js";
 import { lbfgs } from "./lbfgs.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";

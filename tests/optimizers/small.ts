@@ -1,5 +1,6 @@
 /** A small problem for tests: y ≈ tanh(x W + b)·V with three arrays, one of them a vector. */
-import { createObjective, type Objective } from "../../src/curvature/index.js";
+import { createObjective, curvatureOf, type Objective } from "../../src/curvature/index.js";
+import { meanSquared } from "../../src/nn/index.js";
 import { layoutOf } from "../../src/nn/parameters.js";
 import type { Optimizer, StepReport } from "../../src/optimizers/index.js";
 import type { Runtime } from "../../src/runtime/runtime.js";
@@ -28,7 +29,12 @@ export function smallObjective(runtime: Runtime, dtype: "f32" | "f64" = "f64"): 
     trace(theta, [x, y]) {
       const p = layout.views(theta) as Readonly<Record<string, Tensor>>;
       const outputs = x!.matmul(p.W!).add(p.b!).tanh().matmul(p.V!);
-      return { loss: outputs.sub(y!).square().mean(), state: undefined, outputs };
+      return {
+        loss: outputs.sub(y!).square().mean(),
+        state: undefined,
+        outputs,
+        outputCurvature: curvatureOf(meanSquared({ reduction: "elements" }), outputs, y!),
+      };
     },
   });
   objective.batch[0]!.set(numbers(15, 2));

@@ -4,21 +4,22 @@
  *
  *     every T_f updates     A ← average of E[a aᵀ],  G ← average of E[g gᵀ]       of each layer
  *     every T_i updates     A⁻¹ ← (A + π√λ I)⁻¹,     G⁻¹ ← (G + √λ/π I)⁻¹
- *     d = A⁻¹ (∇L by [W; b]) G⁻¹
+ *     d = A⁻¹ (∇L by [W; b]) G⁻¹,   m ← μ m + ν d,   θ ← θ − η m                 ν bounds the KL divergence
  *
- * then a step along d: bounded by its KL divergence (step clip, the default), or with length, momentum and λ from the
- * exact quadratic model (step quadratic). What is no marked layer has a diagonal block; `kroneckerBlocks` lists them.
+ * The length of a step is bounded by its KL divergence (step clip, the default), or comes with momentum and λ from the
+ * exact quadratic model on the batch (step quadratic; for large batches). What is no marked layer has a diagonal block;
+ * `kroneckerBlocks` lists them.
  *
  * Memory: twice the factors (Σ in² + out²) and one vector. FLOPs: on estimates a backward pass and in² + out² a row
  * of the batch; about 2(in³ + out³) an inversion (cholesky); 2·in·out·(in + out) each update.
  */
-import type { Objective } from "../../curvature/objective.js";
-import { defineMethod } from "../method.js";
-import type { Training } from "../optimizer.js";
-import { choice, type SettingsOf } from "../settings.js";
-import { invertedFactors } from "./inverted-factors.js";
-import { checkSettings, kroneckerOptions } from "./settings.js";
-import { type Clock, startKronecker } from "./training.js";
+import type { Objective } from "../curvature/objective.js";
+import { invertedFactors } from "./kfac/inverted-factors.js";
+import { checkSettings, kroneckerOptions } from "./kfac/settings.js";
+import { type Clock, startKronecker } from "./kfac/training.js";
+import { defineMethod } from "./method.js";
+import type { Training } from "./optimizer.js";
+import { choice, type SettingsOf } from "./settings.js";
 
 const options = {
   ...kroneckerOptions,

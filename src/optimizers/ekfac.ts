@@ -1,17 +1,21 @@
 /**
  * EKFAC. George, Laurent, Bouthillier, Ballas, Vincent 2018, "Fast approximate natural gradient descent in a
  * Kronecker-factored eigenbasis": K-FAC's eigenvectors, with the second moments of the gradients in them instead of
- * the products of eigenvalues; see eigenbases.ts for the equations. All else is as in K-FAC.
+ * the products of eigenvalues:
+ *
+ *     S ← ρ S + (1 − ρ) E[(E_A D E_Gᵀ)²],   d = E_Aᵀ [(E_A (∇L by [W; b]) E_Gᵀ) / (S + λ)] E_G,   θ ← θ − η m
+ *
+ * with D an example's gradient, and m of d, the intervals and the length of steps as in K-FAC.
  *
  * Memory: K-FAC's, and one more vector. FLOPs: an eigendecomposition (about 9n³) where K-FAC inverts; twice the
  * products of an update; on estimates in·out a row of the batch more.
  */
-import type { Objective } from "../../curvature/objective.js";
-import { defineMethod } from "../method.js";
-import type { Training } from "../optimizer.js";
-import { eigenbases } from "./eigenbases.js";
-import { checkSettings, type KroneckerSettings, kroneckerOptions } from "./settings.js";
-import { type Clock, startKronecker } from "./training.js";
+import type { Objective } from "../curvature/objective.js";
+import { eigenbases } from "./kfac/eigenbases.js";
+import { checkSettings, type KroneckerSettings, kroneckerOptions } from "./kfac/settings.js";
+import { type Clock, startKronecker } from "./kfac/training.js";
+import { defineMethod } from "./method.js";
+import type { Training } from "./optimizer.js";
 
 /** A training by EKFAC whose reports tell its time by `clock`, in seconds. */
 export const startEkfac = (objective: Objective, settings: KroneckerSettings, clock?: Clock): Training =>
