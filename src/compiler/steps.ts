@@ -1,9 +1,11 @@
 /** Steps that are no loops over one domain: image patches, indexing, running sums. Each becomes one function. */
 import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
-import { bytesOf, type DType } from "../tensor/dtype.js";
+import { bytesOf } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 import type { KernelCache } from "./kernel.js";
 import { contiguous } from "./layout.js";
+import { addName, address, loadName, run, storeName } from "./moves.js";
+import { movePatches } from "./patches.js";
 import type { ConvStep, PlainStep } from "./schedule.js";
 
 /** A function (begin, end, result, operand…) over `units`, which threads share. */
@@ -13,92 +15,6 @@ export interface PlainKernel {
   readonly work: number;
 }
 
-const loadName = (dtype: DType) => (dtype === "f32" ? "f32.load" : dtype === "f64" ? "f64.load" : "i32.load");
-const storeName = (dtype: DType) =>
-  dtype === "f32" ? "f32.store" : dtype === "f64" ? "f64.store" : "i32.store";
-const addName = (dtype: DType) => (dtype === "f32" ? "f32.add" : dtype === "f64" ? "f64.add" : "i32.add");
-
-/** Pushes start + Σ index·stride. */
-function address(code: Code, start: Local, ...terms: readonly (readonly [Local, number])[]): void {
-  code.get(start);
-  for (const [index, stride] of terms) {
-    code.get(index);
-    code.i32(stride);
-    code.emit("i32.mul", "i32.add");
-  }
-}
-
-/**
- * for `count` elements (a local): target[i] = source[i], or += when `add`; `source` undefined writes zeros.
- * The three locals are consumed: they end behind the last element.
- */
-function run(
-  code: Code,
-  dtype: DType,
-  target: Local,
-  source: Local | undefined,
-  count: Local,
-  add: boolean,
-): void {
-  const bytes = bytesOf(dtype);
-  const lanes = 16 / bytes;
-  const wide = dtype === "f64" ? "f64x2.add" : dtype === "f32" ? "f32x4.add" : "i32x4.add";
-  const pass = (step: number, one: () => void) => {
-    code.block((exit) => {
-      code.loop((again) => {
-        code.get(count);
-        code.i32(step);
-        code.emit("i32.lt_s");
-        code.branchIf(exit);
-        one();
-        for (const pointer of source === undefined ? [target] : [target, source]) {
-          code.get(pointer);
-          code.i32(step * bytes);
-          code.emit("i32.add");
-          code.set(pointer);
-        }
-        code.get(count);
-        code.i32(step);
-        code.emit("i32.sub");
-        code.set(count);
-        code.branch(again);
-      });
-    });
-  };
-  pass(lanes, () => {
-    code.get(target);
-    if (source === undefined) code.i32x4(0);
-    else {
-      code.get(source);
-      code.memory("v128.load");
-      if (add) {
-        code.get(target);
-        code.memory("v128.load");
-        code.emit(wide);
-      }
-    }
-    code.memory("v128.store");
-  });
-  pass(1, () => {
-    code.get(target);
-    if (source === undefined) {
-      if (dtype === "f64") code.f64(0);
-      else if (dtype === "f32") code.f32(0);
-      else code.i32(0);
-    } else {
-      code.get(source);
-      code.memory(loadName(dtype));
-      if (add) {
-        code.get(target);
-        code.memory(loadName(dtype));
-        code.emit(addName(dtype));
-      }
-    }
-    code.memory(storeName(dtype));
-  });
-}
-
-/** The kernel that makes patches for a convolution, or folds them back into its input. */
 export function convKernel(step: ConvStep, cache: KernelCache): FunctionRef {
   const { window, image, patches } = step;
   const { dtype } = step.root;
@@ -118,37 +34,6 @@ export function convKernel(step: ConvStep, cache: KernelCache): FunctionRef {
     },
     cache,
   ).code;
-}
-
-/** Elements of a patch that are moved without loops. */
-const straightLinePatch = 256;
-
-/** `count` elements, known now: target = source, or += when `add`. */
-function straight(
-  code: Code,
-  dtype: DType,
-  target: Local,
-  targetOffset: number,
-  source: Local,
-  sourceOffset: number,
-  count: number,
-  add: boolean,
-): void {
-  const bytes = bytesOf(dtype);
-  const lanes = 16 / bytes;
-  const wide = dtype === "f64" ? "f64x2.add" : dtype === "f32" ? "f32x4.add" : "i32x4.add";
-  for (let at = 0; at < count; at += at + lanes <= count ? lanes : 1) {
-    const vector = at + lanes <= count;
-    code.get(target);
-    code.get(source);
-    code.memory(vector ? "v128.load" : loadName(dtype), sourceOffset + at * bytes);
-    if (add) {
-      code.get(target);
-      code.memory(vector ? "v128.load" : loadName(dtype), targetOffset + at * bytes);
-      code.emit(vector ? wide : addName(dtype));
-    }
-    code.memory(vector ? "v128.store" : storeName(dtype), targetOffset + at * bytes);
-  }
 }
 
 export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {
@@ -182,294 +67,18 @@ export function plainKernel(step: PlainStep, cache: KernelCache): PlainKernel {
     case "fold": {
       const image = op.kind === "patches" ? shapes[0]! : root.shape;
       const patch = op.kind === "patches" ? root.shape : shapes[0]!;
-      const [examples, height, width, channels] = image as [number, number, number, number];
-      const [oh, ow] = [patch[1]!, patch[2]!];
-      const { kernel, stride, padding, dilation } = op.window;
-      const patchSize = kernel[0] * kernel[1] * channels;
-      const imageBytes = height * width * channels * bytes;
       // Units are rows of positions for patches, whole images for fold (rows overlap there).
-      const units = op.kind === "patches" ? examples * oh : examples;
-      return define(units, sizeOf(patch) / 4, (code, begin, end, result, source) => {
-        const local = () => code.local("i32");
-        const [unit, example, row, column, ky, kx, y, x, from, to, count] = [
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-          local(),
-        ];
-        const [imageBase, patchBase] = op.kind === "patches" ? [source!, result] : [result, source!];
-        const position = () => {
-          // The patch at (example, row, column): kernel rows of kernel[1]·channels values.
-          const patchAddress = local();
-          code.get(patchBase);
-          code.get(example);
-          code.i32(oh);
-          code.emit("i32.mul");
-          code.get(row);
-          code.emit("i32.add");
-          code.i32(ow);
-          code.emit("i32.mul");
-          code.get(column);
-          code.emit("i32.add");
-          code.i32(patchSize * bytes);
-          code.emit("i32.mul", "i32.add");
-          code.set(patchAddress);
-          const edges = () => {
-            code.for(ky, { constant: 0 }, { constant: kernel[0] }, 1, () => {
-              code.get(row);
-              code.i32(stride[0]);
-              code.emit("i32.mul");
-              code.get(ky);
-              code.i32(dilation[0]);
-              code.emit("i32.mul", "i32.add");
-              code.i32(padding[0][0]);
-              code.emit("i32.sub");
-              code.set(y);
-              const inside = (value: Local, extent: number) => {
-                code.get(value);
-                code.i32(extent);
-                code.emit("i32.lt_u");
-              };
-              /** Moves kernel columns [kx, kx + length) (`length` a local), reading the image or zeros. */
-              const move = (length: Local, zero: boolean) => {
-                // patch side
-                code.get(patchAddress);
-                code.get(ky);
-                code.i32(kernel[1]);
-                code.emit("i32.mul");
-                code.get(kx);
-                code.emit("i32.add");
-                code.i32(channels * bytes);
-                code.emit("i32.mul", "i32.add");
-                code.set(op.kind === "patches" ? to : from);
-                // image side
-                if (!zero) {
-                  code.get(imageBase);
-                  code.get(example);
-                  code.i32(imageBytes);
-                  code.emit("i32.mul", "i32.add");
-                  code.get(y);
-                  code.i32(width);
-                  code.emit("i32.mul");
-                  code.get(x);
-                  code.emit("i32.add");
-                  code.i32(channels * bytes);
-                  code.emit("i32.mul", "i32.add");
-                  code.set(op.kind === "patches" ? from : to);
-                }
-                code.get(length);
-                code.i32(channels);
-                code.emit("i32.mul");
-                code.set(count);
-                if (zero) {
-                  if (op.kind === "patches") run(code, dtype, to, undefined, count, false);
-                } else run(code, dtype, to, from, count, op.kind === "fold");
-              };
-              const length = local();
-              inside(y, height);
-              code.if(
-                () => {
-                  const startX = () => {
-                    code.get(column);
-                    code.i32(stride[1]);
-                    code.emit("i32.mul");
-                    code.i32(padding[1][0]);
-                    code.emit("i32.sub");
-                  };
-                  if (dilation[1] === 1) {
-                    // Neighbouring kernel columns are neighbours in memory: zeros, one run, zeros.
-                    const [lowest, highest] = [local(), local()];
-                    startX();
-                    code.set(x);
-                    const clamp = (target: Local, push: () => void) => {
-                      // target = min(max(value, 0), kernel width)
-                      push();
-                      code.set(target);
-                      code.get(target);
-                      code.i32(0);
-                      code.get(target);
-                      code.i32(0);
-                      code.emit("i32.gt_s", "select");
-                      code.set(target);
-                      code.get(target);
-                      code.i32(kernel[1]);
-                      code.get(target);
-                      code.i32(kernel[1]);
-                      code.emit("i32.lt_s", "select");
-                      code.set(target);
-                    };
-                    clamp(lowest, () => {
-                      code.i32(0);
-                      code.get(x);
-                      code.emit("i32.sub");
-                    });
-                    clamp(highest, () => {
-                      code.i32(width);
-                      code.get(x);
-                      code.emit("i32.sub");
-                    });
-                    const between = (low: () => void, high: () => void, zero: boolean) => {
-                      low();
-                      code.set(kx);
-                      high();
-                      code.get(kx);
-                      code.emit("i32.sub");
-                      code.set(length);
-                      if (!zero) {
-                        startX();
-                        code.get(kx);
-                        code.emit("i32.add");
-                        code.set(x);
-                      }
-                      code.get(length);
-                      code.i32(0);
-                      code.emit("i32.gt_s");
-                      code.if(() => move(length, zero));
-                    };
-                    if (op.kind === "patches")
-                      between(
-                        () => code.i32(0),
-                        () => code.get(lowest),
-                        true,
-                      );
-                    between(
-                      () => code.get(lowest),
-                      () => code.get(highest),
-                      false,
-                    );
-                    if (op.kind === "patches")
-                      between(
-                        () => code.get(highest),
-                        () => code.i32(kernel[1]),
-                        true,
-                      );
-                    code.release("i32", lowest);
-                    code.release("i32", highest);
-                  } else {
-                    code.for(kx, { constant: 0 }, { constant: kernel[1] }, 1, () => {
-                      startX();
-                      code.get(kx);
-                      code.i32(dilation[1]);
-                      code.emit("i32.mul", "i32.add");
-                      code.set(x);
-                      code.i32(1);
-                      code.set(length);
-                      inside(x, width);
-                      code.if(
-                        () => move(length, false),
-                        () => move(length, true),
-                      );
-                    });
-                  }
-                },
-                () => {
-                  if (op.kind !== "patches") return;
-                  code.i32(0);
-                  code.set(kx);
-                  code.i32(kernel[1]);
-                  code.set(length);
-                  move(length, true);
-                },
-              );
-              code.release("i32", length);
-            });
-          };
-          // Inside the image, a patch of moderate size is moved by straight-line code.
-          const spanY = (kernel[0] - 1) * dilation[0] + 1;
-          if (dilation[1] !== 1 || patchSize > straightLinePatch || spanY > height || kernel[1] > width)
-            edges();
-          else {
-            const start = (index: Local, axis: 0 | 1) => {
-              code.get(index);
-              code.i32(stride[axis]);
-              code.emit("i32.mul");
-              code.i32(padding[axis][0]);
-              code.emit("i32.sub");
-            };
-            start(row, 0);
-            code.tee(y);
-            code.i32(height - spanY + 1);
-            code.emit("i32.lt_u");
-            start(column, 1);
-            code.tee(x);
-            code.i32(width - kernel[1] + 1);
-            code.emit("i32.lt_u", "i32.and");
-            code.if(() => {
-              code.get(imageBase);
-              code.get(example);
-              code.i32(imageBytes);
-              code.emit("i32.mul", "i32.add");
-              code.get(y);
-              code.i32(width);
-              code.emit("i32.mul");
-              code.get(x);
-              code.emit("i32.add");
-              code.i32(channels * bytes);
-              code.emit("i32.mul", "i32.add");
-              code.set(from);
-              const [inImage, inPatch] = [
-                width * dilation[0] * channels * bytes,
-                kernel[1] * channels * bytes,
-              ];
-              for (let line = 0; line < kernel[0]; line++) {
-                if (op.kind === "patches")
-                  straight(
-                    code,
-                    dtype,
-                    patchAddress,
-                    line * inPatch,
-                    from,
-                    line * inImage,
-                    kernel[1] * channels,
-                    false,
-                  );
-                else
-                  straight(
-                    code,
-                    dtype,
-                    from,
-                    line * inImage,
-                    patchAddress,
-                    line * inPatch,
-                    kernel[1] * channels,
-                    true,
-                  );
-              }
-            }, edges);
-          }
-          code.release("i32", patchAddress);
-        };
-        code.for(unit, begin, end, 1, () => {
-          if (op.kind === "patches") {
-            code.get(unit);
-            code.i32(oh);
-            code.emit("i32.div_u");
-            code.set(example);
-            code.get(unit);
-            code.i32(oh);
-            code.emit("i32.rem_u");
-            code.set(row);
-            code.for(column, { constant: 0 }, { constant: ow }, 1, position);
-          } else {
-            code.get(unit);
-            code.set(example);
-            address(code, imageBase, [example, imageBytes]);
-            code.i32(0);
-            code.i32(imageBytes);
-            code.fill();
-            code.for(row, { constant: 0 }, { constant: oh }, 1, () =>
-              code.for(column, { constant: 0 }, { constant: ow }, 1, position),
-            );
-          }
-        });
-      });
+      const units = op.kind === "patches" ? patch[0]! * patch[1]! : patch[0]!;
+      return define(units, sizeOf(patch) / 4, (code, begin, end, result, source) =>
+        movePatches(
+          code,
+          { kind: op.kind, window: op.window, dtype, image, positions: patch.slice(1, 3) },
+          begin,
+          end,
+          op.kind === "patches" ? source! : result,
+          op.kind === "patches" ? result : source!,
+        ),
+      );
     }
     case "gather": {
       const [table, indices] = shapes as [readonly number[], readonly number[]];
