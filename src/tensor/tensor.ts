@@ -138,9 +138,11 @@ export class Tensor implements Spec {
   relu(): Tensor {
     return this.gt(0).select(this, 0);
   }
-  /** log(1 + eˣ) without overflow. */
+  /** log(1 + eˣ) without overflow; smooth everywhere. */
   softplus(): Tensor {
-    return this.max(0).add(this.abs().neg().exp().log1p());
+    // Beyond, x itself is the nearest number. (max(x, 0) + log(1 + e^−|x|) would have a kink in its derivatives.)
+    const limit = this.dtype === "f64" ? 40 : 20;
+    return this.ge(limit).select(this, this.min(limit).exp().log1p());
   }
   /** x·sigmoid(x). */
   silu(): Tensor {

@@ -31,6 +31,10 @@ describe("ties", () => {
   });
   test("softplus is smooth at 0", () => {
     expect(gradientAt((x) => x.softplus(), [0])).toEqual([0.5]);
+    expect(curvatureAt((x) => x.softplus(), 0)).toBe(0.25);
+    const far = [-1000, 39.9, 40, 40.1, 1000];
+    expect(gradientAt((x) => x.softplus(), far)).toEqual([0, 1, 1, 1, 1]);
+    for (const x of far) expect(curvatureAt((y) => y.softplus(), x)).toBeCloseTo(0, 15);
   });
 });
 

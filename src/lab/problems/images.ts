@@ -66,6 +66,7 @@ const mlpSuggested = {
   nesterov: { learningRate: 0.03 },
   adam: { learningRate: 2e-3 },
   adamw: { learningRate: 2e-3, weightDecay: 0.1 },
+  kfac: { schedule: "cosine", decaySteps: 500 },
 };
 const cnnSuggested = {
   sgd: { learningRate: 0.1 },
