@@ -93,6 +93,23 @@ const torchLbfgsHyperparameters = v.strictObject({
 const scipyLbfgsHyperparameters = v.looseObject({ maxcor: v.number() });
 
 const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
+const muonHyperparameters = v.strictObject({
+  matrices: v.strictObject({
+    lr: rate,
+    momentum: v.number(),
+    weight_decay: v.number(),
+    nesterov: v.boolean(),
+    ns_steps: v.number(),
+    ns_coefficients: v.strictTuple([v.literal(3.4445), v.literal(-4.775), v.literal(2.0315)]),
+  }),
+  biases_aux_adam: v.strictObject({
+    lr: rate,
+    betas: v.tuple([v.number(), v.number()]),
+    eps: v.number(),
+    weight_decay: v.number(),
+  }),
+});
+
   parse("hyperparameters", schema, file.hyperparameters);
 
 export const references: readonly Reference[] = [
@@ -150,7 +167,30 @@ export const references: readonly Reference[] = [
   { files: /^sophiah(-|$)/, method: "sophia" },
   { files: /^shampoo(-|$)/, method: "shampoo" },
   { files: /^soap(-|$)/, method: "soap" },
-  { files: /^muon(-|$)/, method: "muon" },
+  {
+    files: /^muon(-|$)/,
+    method: "muon",
+    prepare(file) {
+      const { matrices, biases_aux_adam: rest } = read(muonHyperparameters, file);
+      return {
+        optimizer: optimizers.muon.create({
+          learningRate: matrices.lr,
+          momentum: matrices.momentum,
+          nesterov: matrices.nesterov,
+          iterations: matrices.ns_steps,
+          outputs: "first",
+          adamRate: rest.lr,
+          beta1: rest.betas[0],
+          beta2: rest.betas[1],
+          epsilon: rest.eps,
+          weightDecay: matrices.weight_decay,
+          decay: "all",
+        }),
+        // Rounded to 8 bits, the iteration gives other singular values; ours has the precision of the parameters.
+        ...(file.optimizer === "muon-bf16" && { tolerance: 0.1 }),
+      };
+    },
+  },
   {
     files: /^lbfgs-strong-wolfe$/,
     method: "lbfgs",

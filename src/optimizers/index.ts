@@ -1,5 +1,6 @@
 export { adam, biasCorrection, scaleByAdam } from "./adam.js";
 export { adamw } from "./adamw.js";
+export { onArrays } from "./arrays.js";
 export { clipByGlobalNorm } from "./clip.js";
 export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
 export { ekfac, startEkfac } from "./ekfac.js";
@@ -12,6 +13,7 @@ export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } 
 export { momentum, traceMomentum } from "./momentum.js";
 export { didYouMean, nearestNames } from "./names.js";
 export { naturalGradient } from "./natural-gradient.js";
+export { muon, orthogonalize } from "./muon.js";
 export { nesterov } from "./nesterov.js";
 export { newton } from "./newton.js";
 export type { Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";

@@ -9,6 +9,7 @@ import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { didYouMean } from "./names.js";
 import { naturalGradient } from "./natural-gradient.js";
+import { muon } from "./muon.js";
 import { nesterov } from "./nesterov.js";
 import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
@@ -31,6 +32,7 @@ export const optimizers = {
 export type OptimizerName = keyof typeof optimizers;
 
 /**
+  muon,
  * The method of that name.
  * @throws SettingsError naming the nearest ones.
  */
