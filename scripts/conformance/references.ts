@@ -44,6 +44,23 @@ const adamHyperparameters = v.strictObject({
   amsgrad: v.optional(v.boolean(), false),
 });
 
+const lambHyperparameters = v.looseObject({
+  lr: rate,
+  betas,
+  eps: v.number(),
+  weight_decay: v.optional(v.number(), 0),
+  adam_debias: v.optional(v.boolean(), false),
+  clamp: v.optional(v.number(), 0),
+});
+const larsHyperparameters = v.strictObject({
+  lr: rate,
+  momentum: v.number(),
+  dampening: v.literal(0),
+  trust_coefficient: v.number(),
+  weight_decay: v.number(),
+  nesterov: v.boolean(),
+});
+
 const dampedHyperparameters = v.strictObject({
   lr: rate,
   damping: v.number(),
@@ -161,8 +178,50 @@ export const references: readonly Reference[] = [
       };
     },
   },
-  { files: /^lamb(-|$)/, method: "lamb" },
-  { files: /^lars(-|$)/, method: "lars" },
+  {
+    files: /^lamb(-|$)/,
+    method: "lamb",
+    prepare(file) {
+      const h = read(lambHyperparameters, file);
+      const [beta1, beta2] = h.betas;
+      const shared = {
+        learningRate: h.lr,
+        beta1,
+        beta2,
+        epsilon: h.eps,
+        weightDecay: h.weight_decay,
+        decay: "all",
+      } as const;
+      if (file.optimizer.startsWith("lamb-paper")) return { optimizer: optimizers.lamb.create(shared) };
+      return {
+        optimizer: optimizers.lamb.create({
+          ...shared,
+          correction: h.adam_debias ? "none" : "outside",
+          decayPlace: "before",
+          mostNorm: h.clamp,
+          ratioEpsilon: h.eps,
+        }),
+      };
+    },
+  },
+  {
+    files: /^lars(-|$)/,
+    method: "lars",
+    prepare(file) {
+      const h = read(larsHyperparameters, file);
+      return {
+        optimizer: optimizers.lars.create({
+          learningRate: h.lr,
+          momentum: h.momentum,
+          nesterov: h.nesterov,
+          trustCoefficient: h.trust_coefficient,
+          weightDecay: h.weight_decay,
+          normalizer: "gradient",
+          bufferStart: "gradient",
+        }),
+      };
+    },
+  },
   { files: /^adahessian(-|$)/, method: "adahessian" },
   { files: /^sophiah(-|$)/, method: "sophia" },
   { files: /^shampoo(-|$)/, method: "shampoo" },

@@ -21,17 +21,17 @@ export const biasCorrection = (beta: number, step: Tensor): Tensor =>
   beta === 0 ? full(step, 1) : step.mul(Math.log(beta)).expm1().neg();
 
 /**
- * d ← m̂/(√v̂ + ε) with the bias-corrected averages of d and d². State: `mean`, `square`, and for AMSGrad `largest`,
- * all [n].
+ * d ← m̂/(√v̂ + ε) with the bias-corrected averages of d and d², or the plain ones when `corrected` is false. State:
+ * `mean`, `square`, and for AMSGrad `largest`, all [n].
  *
  *     chain(scaleByAdam({ beta1: 0.9, beta2: 0.95 }), decoupledDecay(0.1, masks.matrices))
  *
  * @throws RangeError when a β is outside [0, 1) or ε is not above 0.
  */
 export function scaleByAdam(
-  options: { beta1?: number; beta2?: number; epsilon?: number; amsgrad?: boolean } = {},
+  options: { beta1?: number; beta2?: number; epsilon?: number; amsgrad?: boolean; corrected?: boolean } = {},
 ): Transform {
-  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, amsgrad = false } = options;
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, amsgrad = false, corrected = true } = options;
   for (const [name, value] of Object.entries({ beta1, beta2 }))
     if (!(value >= 0 && value < 1))
       throw new RangeError(`scaleByAdam: ${name} is ${value}; use a number from 0 to below 1`);
@@ -48,8 +48,8 @@ export function scaleByAdam(
       const square = state.square!.mul(beta2).add(direction.square().mul(1 - beta2));
       const largest = amsgrad ? state.largest!.max(square) : undefined;
       // The corrections are scalars: one division and one root an element.
-      const c1 = biasCorrection(beta1, step).reciprocal();
-      const c2 = biasCorrection(beta2, step).sqrt().reciprocal();
+      const c1 = corrected ? biasCorrection(beta1, step).reciprocal() : full(step, 1);
+      const c2 = corrected ? biasCorrection(beta2, step).sqrt().reciprocal() : full(step, 1);
       const scale = (largest ?? square).sqrt().mul(c2).add(epsilon);
       return {
         direction: mean.mul(c1).div(scale),

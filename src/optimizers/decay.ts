@@ -6,6 +6,7 @@
 import type { Entry } from "../nn/parameters.js";
 import { allocate } from "../tensor/dtype.js";
 import { constant, type Tensor } from "../tensor/tensor.js";
+import type { Schedule } from "./schedule.js";
 import { stateless, type Transform, type TransformContext } from "./transform.js";
 
 /** Which arrays of the parameters are meant. */
@@ -51,3 +52,20 @@ export const l2 = (strength: number, mask: Mask = masks.all): Transform => addPe
  */
 export const decoupledDecay = (strength: number, mask: Mask = masks.all): Transform =>
   addPenalty("decay", strength, mask);
+
+/**
+ * Decay that comes before the rest: θ' = (1 − ηλ·mask)θ is what `transform` sees as the parameters, and
+ * θ ← θ' − ηd with its direction d. η is the schedule that the chain is used with. The gradient is that at θ.
+ */
+export function decayBefore(strength: number, mask: Mask, rate: Schedule, transform: Transform): Transform {
+  return {
+    ...transform,
+    update(direction, state, context) {
+      const extra = penalty(strength, mask, context);
+      if (!extra) return transform.update(direction, state, context);
+      const parameters = context.parameters.sub(extra.mul(rate(context.step.sub(1))));
+      const result = transform.update(direction, state, { ...context, parameters });
+      return { ...result, direction: result.direction.add(extra) };
+    },
+  };
+}

@@ -8,6 +8,8 @@ export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep }
 export { hessianFree } from "./hessian-free.js";
 export type { Clock } from "./kfac/training.js";
 export { kfac, startKfac } from "./kfac.js";
+export { lamb } from "./lamb.js";
+export { lars } from "./lars.js";
 export { lbfgs } from "./lbfgs.js";
 export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
 export { momentum, traceMomentum } from "./momentum.js";
@@ -38,3 +40,4 @@ export {
   type Transformed,
   type TransformSpec,
 } from "./transform.js";
+export { trustRatio } from "./trust-ratio.js";

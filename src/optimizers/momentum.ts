@@ -16,14 +16,19 @@ import { type Transform, zeroVector } from "./transform.js";
 
 /**
  * d ← b with b ← μ b + (1 − τ) d; with `nesterov`, d ← d + μ b. State: `buffer` [n].
- * μ is `decay`, τ is `dampening`.
+ * μ is `decay`, τ is `dampening`. The buffer starts at zero, or at the first direction: b₁ = d or (1 + μ) d.
  *
  *     chain(clipByGlobalNorm(1), traceMomentum({ decay: 0.9 }))
  *
  * @throws RangeError when μ or τ is outside [0, 1).
  */
-export function traceMomentum(options: { decay: number; dampening?: number; nesterov?: boolean }): Transform {
-  const { decay, dampening = 0, nesterov = false } = options;
+export function traceMomentum(options: {
+  decay: number;
+  dampening?: number;
+  nesterov?: boolean;
+  start?: "zero" | "gradient";
+}): Transform {
+  const { decay, dampening = 0, nesterov = false, start = "zero" } = options;
   for (const [name, value] of Object.entries({ decay, dampening }))
     if (!(value >= 0 && value < 1))
       throw new RangeError(`traceMomentum: ${name} is ${value}; use a number from 0 to below 1`);
@@ -33,7 +38,8 @@ export function traceMomentum(options: { decay: number; dampening?: number; nest
     update(direction, { buffer: before }, { step }) {
       const fresh =
         dampening === 0 ? direction : direction.mul(step.le(1).select(full(step, 1), 1 - dampening));
-      const buffer = before!.mul(decay).add(fresh);
+      const old = start === "zero" ? before! : step.le(1).select(direction, before!);
+      const buffer = old.mul(decay).add(fresh);
       return { direction: nesterov ? direction.add(buffer.mul(decay)) : buffer, state: { buffer } };
     },
   };

@@ -4,6 +4,8 @@ import { adamw } from "./adamw.js";
 import { ekfac } from "./ekfac.js";
 import { hessianFree } from "./hessian-free.js";
 import { kfac } from "./kfac.js";
+import { lamb } from "./lamb.js";
+import { lars } from "./lars.js";
 import { lbfgs } from "./lbfgs.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
@@ -22,6 +24,8 @@ export const optimizers = {
   nesterov,
   adam,
   adamw,
+  lars,
+  lamb,
   newton,
   lbfgs,
   hessianFree,
