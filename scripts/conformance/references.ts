@@ -93,23 +93,6 @@ const kfacHyperparameters = v.strictObject({
   update_every: v.literal(1),
 });
 
-const trustExactHyperparameters = v.looseObject({
-  initial_trust_radius: v.number(),
-  max_trust_radius: v.number(),
-});
-
-const torchLbfgsHyperparameters = v.strictObject({
-  lr: rate,
-  history_size: v.number(),
-  line_search_fn: v.literal("strong_wolfe"),
-  max_iter: v.literal(1),
-  max_eval: v.number(),
-  tolerance_grad: v.number(),
-  tolerance_change: v.number(),
-});
-const scipyLbfgsHyperparameters = v.looseObject({ maxcor: v.number() });
-
-const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
 const muonHyperparameters = v.strictObject({
   matrices: v.strictObject({
     lr: rate,
@@ -127,6 +110,37 @@ const muonHyperparameters = v.strictObject({
   }),
 });
 
+const soapHyperparameters = v.strictObject({
+  lr: rate,
+  betas: v.tuple([v.number(), v.number()]),
+  shampoo_beta: v.number(),
+  eps: v.number(),
+  weight_decay: v.number(),
+  max_precond_dim: v.number(),
+  merge_dims: v.literal(false),
+  normalize_grads: v.literal(false),
+  correct_bias: v.literal(true),
+  precondition_frequency: v.number(),
+  precondition_1d: v.boolean(),
+});
+
+const trustExactHyperparameters = v.looseObject({
+  initial_trust_radius: v.number(),
+  max_trust_radius: v.number(),
+});
+
+const torchLbfgsHyperparameters = v.strictObject({
+  lr: rate,
+  history_size: v.number(),
+  line_search_fn: v.literal("strong_wolfe"),
+  max_iter: v.literal(1),
+  max_eval: v.number(),
+  tolerance_grad: v.number(),
+  tolerance_change: v.number(),
+});
+const scipyLbfgsHyperparameters = v.looseObject({ maxcor: v.number() });
+
+const read = <S extends v.GenericSchema>(schema: S, file: Trajectory): v.InferOutput<S> =>
   parse("hyperparameters", schema, file.hyperparameters);
 
 export const references: readonly Reference[] = [
@@ -225,7 +239,29 @@ export const references: readonly Reference[] = [
   { files: /^adahessian(-|$)/, method: "adahessian" },
   { files: /^sophiah(-|$)/, method: "sophia" },
   { files: /^shampoo(-|$)/, method: "shampoo" },
-  { files: /^soap(-|$)/, method: "soap" },
+  {
+    files: /^soap(-|$)/,
+    method: "soap",
+    prepare(file) {
+      const h = read(soapHyperparameters, file);
+      return {
+        optimizer: optimizers.soap.create({
+          learningRate: h.lr,
+          beta1: h.betas[0],
+          beta2: h.betas[1],
+          statisticsDecay: h.shampoo_beta === -1 ? h.betas[1] : h.shampoo_beta,
+          epsilon: h.eps,
+          interval: h.precondition_frequency,
+          largestAxis: h.max_precond_dim,
+          vectors: h.precondition_1d,
+          weightDecay: h.weight_decay,
+          decay: "all",
+        }),
+        // The first eigenbases are those of one gradient, whose small eigenvalues are of the size of rounding.
+        tolerance: 1e-8,
+      };
+    },
+  },
   {
     files: /^muon(-|$)/,
     method: "muon",

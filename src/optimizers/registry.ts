@@ -9,14 +9,15 @@ import { lars } from "./lars.js";
 import { lbfgs } from "./lbfgs.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
+import { muon } from "./muon.js";
 import { didYouMean } from "./names.js";
 import { naturalGradient } from "./natural-gradient.js";
-import { muon } from "./muon.js";
 import { nesterov } from "./nesterov.js";
 import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
+import { soap } from "./soap.js";
 
 export const optimizers = {
   sgd,
@@ -32,11 +33,12 @@ export const optimizers = {
   naturalGradient,
   kfac,
   ekfac,
+  muon,
+  soap,
 } as const satisfies Record<string, Method>;
 export type OptimizerName = keyof typeof optimizers;
 
 /**
-  muon,
  * The method of that name.
  * @throws SettingsError naming the nearest ones.
  */
