@@ -102,6 +102,7 @@ function assemble(
   const module = new ModuleBuilder({ shared: runtime.shared, maximumPages: 65536 });
   const sgemm = module.importFunction("sgemm", gemmSignature, []);
   const dgemm = module.importFunction("dgemm", gemmSignature, []);
+  const { unpacked } = runtime.blas;
   const ticked = tick && module.importFunction("tick", ["i32"], []);
   const cache = new KernelCache(module);
   const prepared = scheduled.steps.map((step) => prepare(step, cache));
@@ -213,7 +214,7 @@ function assemble(
       }
       case "conv": {
         const { step } = part;
-        const conv = planConv(step);
+        const conv = planConv(step, unpacked);
         const partial = shared && conv.partial;
         const addresses = step.operands.map(
           (o) => planned.address(o.root) + o.layout.offset * bytesOf(o.root.dtype),
@@ -257,7 +258,15 @@ function assemble(
         const { step } = part;
         calls.push((code, thread) => {
           share(code, thread, () =>
-            emitDot(code, thread, sharers, step, planned.address, step.root.dtype === "f64" ? dgemm : sgemm),
+            emitDot(
+              code,
+              thread,
+              sharers,
+              step,
+              planned.address,
+              step.root.dtype === "f64" ? dgemm : sgemm,
+              unpacked,
+            ),
           );
         });
         break;

@@ -7,6 +7,28 @@ import { overRows } from "./loop.js";
 import { type ConvStep, type DotStep, matrixForm } from "./schedule.js";
 import { addThread, pushRange } from "./sharing.js";
 
+/** More pieces than these are a product large enough for packed operands. */
+const mostPieces = 64;
+
+/**
+ * How a product is cut so that each piece runs without packing its operands (`Blas.unpacked`): along its longest axis,
+ * in pieces of `size`. Undefined: not at all.
+ */
+export function piecesOf(
+  extents: { readonly m: number; readonly n: number; readonly k: number },
+  unpacked: number,
+): { axis: "m" | "n" | "k"; size: number } | undefined {
+  const { m, n, k } = extents;
+  const volume = m * n * k;
+  if (volume <= unpacked || volume > unpacked * mostPieces) return undefined;
+  const axis = k >= m && k >= n ? "k" : m >= n ? "m" : "n";
+  const most = (unpacked * extents[axis]) / volume;
+  // Pieces of about the same size, in whole vectors.
+  const pieces = Math.ceil(extents[axis] / (Math.floor(most / 16) * 16));
+  const size = Math.ceil(extents[axis] / pieces / 16) * 16;
+  return most >= 16 ? { axis, size } : undefined;
+}
+
 /** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
 export function emitDot(
   code: Code,
@@ -14,7 +36,8 @@ export function emitDot(
   threads: number,
   step: DotStep,
   address: (root: DotStep["root"]) => number,
-  gemm: { index: number },
+  gemm: FunctionRef,
+  unpacked: number,
 ): void {
   const rank = step.a.layout.shape.length;
   const [m, k] = [step.a.layout.shape[rank - 2]!, step.a.layout.shape[rank - 1]!];
@@ -34,82 +57,86 @@ export function emitDot(
     address(step.b.root) + step.b.layout.offset * bytes,
     address(step.root),
   ];
-  const product = (
-    rows: () => void,
-    columns: () => void,
-    pushA: () => void,
-    pushB: () => void,
-    pushC: () => void,
-  ) => {
-    code.i32(a.transposed ? 1 : 0);
-    code.i32(b.transposed ? 1 : 0);
-    rows();
-    columns();
-    code.i32(k);
-    code.f64(1);
-    pushA();
-    code.i32(a.leading);
-    pushB();
-    code.i32(b.leading);
-    code.f64(step.accumulate ? 1 : 0);
-    pushC();
-    code.i32(n);
-    code.call(gemm);
-  };
   if (count === 0 || m === 0 || n === 0) return;
-  if (count === 1) {
-    const whole = () =>
-      product(
-        () => code.i32(m),
-        () => code.i32(n),
-        () => code.i32(aStart),
-        () => code.i32(bStart),
-        () => code.i32(cStart),
-      );
-    if (threads === 1) {
-      whole();
+
+  // Whole cache lines of C for each thread.
+  const sharers = count === 1 ? threads : 1;
+  const byRows = m >= n || n < 32 * threads;
+  const own = { m, n, k };
+  if (sharers > 1) own[byRows ? "m" : "n"] = Math.ceil(own[byRows ? "m" : "n"] / sharers);
+  const pieces = piecesOf(own, unpacked);
+  const innerPieces = pieces?.axis === "k" ? pieces.size : k;
+
+  /** Runs `body` for each part [start, start + size) of an axis; `start` is undefined where it is 0. */
+  const along = (
+    axis: "m" | "n",
+    shared: boolean,
+    body: (start: Local | undefined, size: () => void) => void,
+  ) => {
+    const extent = axis === "m" ? m : n;
+    const piece = pieces?.axis === axis ? pieces.size : undefined;
+    if (!shared && piece === undefined) {
+      body(undefined, () => code.i32(extent));
       return;
     }
-    // Whole cache lines of C for each thread.
-    const byRows = m >= n || n < 32 * threads;
-    const [begin, end] = [code.local("i32"), code.local("i32")];
-    pushRange(code, thread, byRows ? m : n, threads, 16);
+    const [begin, end, size] = [code.local("i32"), code.local("i32"), code.local("i32")];
+    pushRange(code, thread, extent, shared ? sharers : 1, 16);
     code.set(end);
     code.set(begin);
-    const size = () => {
+    const at = code.local("i32");
+    code.for(at, begin, end, piece ?? extent, () => {
       code.get(end);
-      code.get(begin);
+      code.get(at);
       code.emit("i32.sub");
-    };
-    const shifted = (start: number, stride: number) => {
-      code.i32(start);
-      code.get(begin);
-      code.i32(stride * bytes);
-      code.emit("i32.mul", "i32.add");
-    };
-    code.get(begin);
-    code.get(end);
-    code.emit("i32.lt_s");
-    code.if(() => {
-      if (byRows)
-        product(
-          size,
-          () => code.i32(n),
-          () => shifted(aStart, a.transposed ? 1 : a.leading),
-          () => code.i32(bStart),
-          () => shifted(cStart, n),
-        );
-      else
-        product(
-          () => code.i32(m),
-          size,
-          () => code.i32(aStart),
-          () => shifted(bStart, b.transposed ? b.leading : 1),
-          () => shifted(cStart, 1),
-        );
+      code.tee(size);
+      code.i32(piece ?? extent);
+      code.get(size);
+      code.i32(piece ?? extent);
+      code.emit("i32.lt_s", "select");
+      code.set(size);
+      body(at, () => code.get(size));
     });
-    code.release("i32", begin);
-    code.release("i32", end);
+    for (const local of [begin, end, size, at]) code.release("i32", local);
+  };
+  const whole = (pushA: () => void, pushB: () => void, pushC: () => void) =>
+    along("m", sharers > 1 && byRows, (row, rows) =>
+      along("n", sharers > 1 && !byRows, (column, columns) => {
+        for (let inner = 0; inner < Math.max(k, 1); inner += Math.max(innerPieces, 1)) {
+          const shifted = (push: () => void, index: Local | undefined, stride: number, offset: number) => {
+            push();
+            if (index !== undefined) {
+              code.get(index);
+              code.i32(stride * bytes);
+              code.emit("i32.mul", "i32.add");
+            }
+            if (offset > 0) {
+              code.i32(offset * bytes);
+              code.emit("i32.add");
+            }
+          };
+          code.i32(a.transposed ? 1 : 0);
+          code.i32(b.transposed ? 1 : 0);
+          rows();
+          columns();
+          code.i32(Math.min(innerPieces, k - inner));
+          code.f64(1);
+          shifted(pushA, row, a.transposed ? 1 : a.leading, inner * (a.transposed ? a.leading : 1));
+          code.i32(a.leading);
+          shifted(pushB, column, b.transposed ? b.leading : 1, inner * (b.transposed ? 1 : b.leading));
+          code.i32(b.leading);
+          code.f64(step.accumulate || inner > 0 ? 1 : 0);
+          shifted(() => shifted(pushC, row, n, 0), column, 1, 0);
+          code.i32(n);
+          code.call(gemm);
+        }
+      }),
+    );
+  if (count === 1) {
+    whole(
+      () => code.i32(aStart),
+      () => code.i32(bStart),
+      () => code.i32(cStart),
+    );
     return;
   }
   const patterns = batch.strides.map((strides, id) => ({
@@ -128,13 +155,7 @@ export function emitDot(
       code.get(offsets[index]!);
       code.emit("i32.add");
     };
-    product(
-      () => code.i32(m),
-      () => code.i32(n),
-      at(aStart, 0),
-      at(bStart, 1),
-      at(cStart, 2),
-    );
+    whole(at(aStart, 0), at(bStart, 1), at(cStart, 2));
   });
   for (const local of [...offsets, begin, end]) code.release("i32", local);
 }
@@ -150,10 +171,18 @@ export interface ConvPlan {
   /** Whether each thread sums into a result of its own. */
   readonly partial: boolean;
 }
-export function planConv(step: ConvStep): ConvPlan {
-  const [examples] = step.patches as [number];
-  const perImage = sizeOf(step.patches.slice(1)) * bytesOf(step.root.dtype);
-  const block = Math.max(1, Math.min(examples, Math.floor(patchBytes / perImage)));
+export function planConv(step: ConvStep, unpacked: number): ConvPlan {
+  const [examples, , , k] = step.patches as [number, number, number, number];
+  const elements = sizeOf(step.patches.slice(1));
+  const perImage = elements * bytesOf(step.root.dtype);
+  const columns =
+    step.direction === "gram"
+      ? k
+      : step.direction === "input"
+        ? step.operands[0]!.layout.shape[1]!
+        : step.root.shape.at(-1)!;
+  const [fitting, fast] = [patchBytes / perImage, unpacked / (elements * columns)];
+  const block = Math.max(1, Math.min(examples, Math.floor(fast >= 1 ? Math.min(fitting, fast) : fitting)));
   return {
     block,
     scratch: Math.ceil((block * perImage + 64) / 64) * 64,

@@ -233,6 +233,7 @@ export function createNativeBlas(memory: WebAssembly.Memory, options: NativeOpti
   return {
     kind: "native",
     description: describe(found),
+    unpacked: /OpenBLAS.*(SkylakeX|Cooperlake|SapphireRapids) kernels/i.test(describe(found)) ? 1e6 : 0,
     functions,
     ...(setThreads ? { setThreads } : {}),
   };

@@ -85,6 +85,7 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
   });
   return {
     kind: "portable",
+    unpacked: 0,
     description: `portable (WebAssembly SIMD, ${fma ? "fused multiply-add" : "multiply and add"})`,
     functions: Object.fromEntries(functions) as BlasFunctions,
   };

@@ -77,6 +77,11 @@ export interface Blas {
   /** What runs, for people: library, version and processor kernel. */
   readonly description: string;
   readonly functions: BlasFunctions;
+  /**
+   * Products of at most so many multiplications (m·n·k) run without packing their operands: narrow products are then
+   * faster in such pieces. 0: the library has no such path.
+   */
+  readonly unpacked: number;
   /** Threads of the library itself; it holds for the whole process. */
   setThreads?(count: number): void;
 }
