@@ -156,6 +156,9 @@ export const references: readonly Reference[] = [
     },
   },
   {
+/** Per array and axis Q, row-major with eigenvectors in its columns; null where there is none. */
+const soapEigenbases = v.tuple([v.record(v.string(), v.array(v.nullable(v.array(v.number()))))]);
+
     files: /^adam(-|$)/,
     method: "adam",
     prepare(file) {
@@ -257,7 +260,15 @@ export const references: readonly Reference[] = [
           weightDecay: h.weight_decay,
           decay: "all",
         }),
-        // The first eigenbases are those of one gradient, whose small eigenvalues are of the size of rounding.
+        // The first eigenbases are those of a single gradient. Rounding decides on vectors of small eigenvalues, and
+        // two plain loops with different LAPACK routines are 2e-7 apart at the end: the reference's own are taken.
+        feed(training, t) {
+          if (t !== 2) return;
+          for (const [name, sides] of Object.entries(firstBases))
+            sides.forEach((basis, axis) => {
+              if (basis) training.state[`basis.${name}.${axis}`]!.set(basis);
+            });
+        },
         tolerance: 1e-8,
       };
     },
@@ -316,6 +327,7 @@ export const references: readonly Reference[] = [
     files: /^scipy-trust-exact$/,
     method: "newton",
     prepare(file) {
+      const [firstBases] = parse("eigenbases", soapEigenbases, file.eigenbases_after_call_1);
       const h = read(trustExactHyperparameters, file);
       return {
         optimizer: optimizers.newton.create({

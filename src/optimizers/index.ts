@@ -32,6 +32,7 @@ export {
 } from "./schedule.js";
 export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
 export {
+export { soap } from "./soap.js";
   chain,
   type StateSpec,
   stateless,

@@ -51,6 +51,8 @@ export const fraction = (fallback: number, about: string): Option<number> =>
   number(fallback, about, "a number from 0 to 1", (x) => x >= 0 && x <= 1);
 export const count = (fallback: number, about: string): Option<number> =>
   number(fallback, about, "a whole number of at least 0", (x) => Number.isInteger(x) && x >= 0);
+export const positiveCount = (fallback: number, about: string): Option<number> =>
+  number(fallback, about, "a whole number of at least 1", (x) => Number.isInteger(x) && x >= 1);
 
 export const flag = (fallback: boolean, about: string): Option<boolean> => ({
   default: fallback,

@@ -8,6 +8,7 @@ import {
   notNegative,
   type Options,
   positive,
+  positiveCount,
   SettingsError,
   type SettingsOf,
 } from "../settings.js";
@@ -54,15 +55,6 @@ export const kroneckerOptions = {
 } satisfies Options;
 
 export type KroneckerSettings = SettingsOf<typeof kroneckerOptions>;
-
-function positiveCount(fallback: number, about: string) {
-  const option = count(fallback, about);
-  return {
-    ...option,
-    range: "a whole number of at least 1",
-    read: (given: unknown) => option.read(given) || undefined,
-  };
-}
 
 /** @throws SettingsError for settings that have no effect together. */
 export function checkSettings(method: string, { step, weightDecay, clipNorm }: KroneckerSettings): void {

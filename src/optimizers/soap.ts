@@ -1,0 +1,234 @@
+/**
+ * SOAP: Adam in the eigenbasis of Shampoo's statistics. Vyas et al. 2024, "SOAP: improving and stabilizing Shampoo using
+ * Adam". For a matrix with gradient G, along its two axes:
+ *
+ *     M ← β₁ M + (1 − β₁) G,    G' = Q_Lᵀ G Q_R,    V ← β₂ V + (1 − β₂) G'²
+ *     θ ← (1 − ηλ·mask) (θ − η √(1 − β₂ˢ)/(1 − β₁ˢ) · Q_L [(Q_LᵀM Q_R)/(√V + ε)] Q_Rᵀ)
+ *     L ← β L + (1 − β) GGᵀ,    R ← β R + (1 − β) GᵀG
+ *     every `interval` updates  Q_L, Q_R ← one step of orthogonal iteration with L, R; V moves with the columns
+ *
+ * The first step only collects L and R and takes their eigenvectors: θ stays, and s counts from the second one. Arrays of
+ * more axes have one Q an axis; vectors, and axes longer than `largestAxis`, have Q = I, which is Adam. Where the
+ * gradient is not finite a step changes nothing.
+ *
+ * Memory: two vectors as long as θ, and for each axis of n two n×n matrices. FLOPs: each update 6·size·n for the
+ * rotations and 2·size·n for the statistics of an axis; about 5n³ a refresh of it.
+ */
+import { compile } from "../compiler/compile.js";
+import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
+import type { Entry } from "../nn/parameters.js";
+import type { Buffer } from "../runtime/memory.js";
+import { concat, input, type Tensor, zeros } from "../tensor/tensor.js";
+import { biasCorrection } from "./adam.js";
+import { gramAlong, multiplyAlong } from "./axis-products.js";
+import { clipByGlobalNorm } from "./clip.js";
+import { decoupledDecay, masks } from "./decay.js";
+import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
+import { innerProduct } from "./evaluation.js";
+import { defineMethod, rateOptions, scheduleOf } from "./method.js";
+import type { Training } from "./optimizer.js";
+import {
+  choice,
+  count,
+  decayRate,
+  flag,
+  notNegative,
+  positive,
+  positiveCount,
+  type SettingsOf,
+} from "./settings.js";
+import { chain } from "./transform.js";
+
+const options = {
+  ...rateOptions(0.003),
+  beta1: decayRate(0.95, "β₁: how much of the mean gradient is kept"),
+  beta2: decayRate(0.95, "β₂: how much of the mean square in the eigenbasis is kept"),
+  statisticsDecay: decayRate(0.95, "β: how much of L and R is kept"),
+  epsilon: positive(1e-8, "ε: keeps the division finite; before the correction of V"),
+  interval: positiveCount(10, "updates between refreshes of the eigenbases"),
+  largestAxis: count(2048, "longer axes keep Q = I"),
+  vectors: flag(false, "eigenbases for arrays of one axis too"),
+  weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ"),
+  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+};
+
+/** One axis that is rotated. */
+interface RotatedAxis {
+  readonly entry: Entry;
+  readonly axis: number;
+  readonly extent: number;
+}
+
+const rotatedAxes = (objective: Objective, settings: SettingsOf<typeof options>): RotatedAxis[] =>
+  objective.layout.entries.flatMap((entry) =>
+    entry.shape.length === 0 || (entry.shape.length === 1 && !settings.vectors)
+      ? []
+      : entry.shape.flatMap((extent, axis) =>
+          extent > 1 && extent <= settings.largestAxis ? [{ entry, axis, extent }] : [],
+        ),
+  );
+
+/** The vector [n] with each array multiplied by its matrices, one a rotated axis. */
+function rotate(
+  vector: Tensor,
+  { layout }: Objective,
+  axes: readonly RotatedAxis[],
+  matrices: readonly Tensor[],
+): Tensor {
+  if (axes.length === 0) return vector;
+  const parts = layout.entries.map((entry) => {
+    let array = vector.slice(0, entry.offset, entry.offset + entry.size).reshape(entry.shape);
+    axes.forEach((rotated, k) => {
+      if (rotated.entry === entry) array = multiplyAlong(array, rotated.axis, matrices[k]!);
+    });
+    return array.reshape([entry.size]);
+  });
+  return concat(parts);
+}
+
+function start(objective: Objective, settings: SettingsOf<typeof options>): Training {
+  const { runtime, dtype, layout, key } = objective;
+  const { beta1, beta2, statisticsDecay: beta } = settings;
+  const axes = rotatedAxes(objective, settings);
+  const given = argumentsOf(objective);
+  const theta = given.parameters;
+  const counter = runtime.buffer("i32", []);
+  const [meanBuffer, squareBuffer] = [0, 1].map(() => runtime.buffer(dtype, [layout.size])) as [
+    Buffer,
+    Buffer,
+  ];
+  const statistics = axes.map(({ extent }) => runtime.buffer(dtype, [extent, extent]));
+  const bases = axes.map(({ extent }) => runtime.buffer(dtype, [extent, extent]));
+  bases.forEach(setIdentity);
+  const done = input("step", counter);
+  const [mean0, square0] = [input("mean", meanBuffer), input("square", squareBuffer)];
+  const S0 = statistics.map((buffer) => input("statistics", buffer));
+  const Q = bases.map((buffer) => input("basis", buffer));
+
+  const traced = objective.trace(theta, given.batch, given.state, given.key);
+  const raw = gradientOf(traced.loss, theta);
+  const context = { dtype, layout, parameters: theta, gradient: raw, step: done.cast(dtype) };
+  const clip = settings.clipNorm > 0 ? clipByGlobalNorm(settings.clipNorm) : undefined;
+  const gradient = chain(clip).update(raw, {}, context).direction;
+  const norm = innerProduct(raw, raw).sqrt();
+  const finite = norm.lt(Number.POSITIVE_INFINITY).and(traced.loss.abs().lt(Number.POSITIVE_INFINITY));
+  const moves = finite.and(done.gt(0));
+
+  const mean = mean0.mul(beta1).add(gradient.mul(1 - beta1));
+  const square = square0.mul(beta2).add(
+    rotate(gradient, objective, axes, Q)
+      .square()
+      .mul(1 - beta2),
+  );
+  const corrected = biasCorrection(beta2, context.step).sqrt().div(biasCorrection(beta1, context.step));
+  const rate = scheduleOf("soap", settings)(done.sub(1).max(0).cast(dtype));
+  const direction = rotate(
+    rotate(mean, objective, axes, Q).div(square.sqrt().add(settings.epsilon)),
+    objective,
+    axes,
+    Q.map((basis) => basis.transpose()),
+  );
+  const stepped = theta.sub(direction.mul(corrected.mul(rate)));
+  const decay = decoupledDecay(settings.weightDecay, masks[settings.decay]);
+  const penalty = decay.update(
+    zeros([layout.size], dtype),
+    {},
+    { ...context, parameters: stepped },
+  ).direction;
+  const S = axes.map(({ entry, axis }, k) => {
+    const array = gradient.slice(0, entry.offset, entry.offset + entry.size).reshape(entry.shape);
+    return S0[k]!.mul(beta).add(gramAlong(array, axis).mul(1 - beta));
+  });
+
+  const own = [counter, meanBuffer, squareBuffer, ...statistics];
+  const kept = [objective.parameters, ...(objective.state ? [objective.state] : []), ...own];
+  const executable = compile(
+    runtime,
+    {
+      inputs: [...given.inputs, done, mean0, square0, ...S0, ...Q],
+      outputs: [
+        moves.select(stepped.sub(penalty.mul(rate)), theta),
+        ...(traced.state ? [finite.select(traced.state, given.state!)] : []),
+        finite.select(done.add(1), done),
+        moves.select(mean, mean0),
+        moves.select(square, square0),
+        ...S.map((next, k) => finite.select(next, S0[k]!)),
+        traced.loss,
+        rate,
+        norm,
+      ],
+    },
+    { inputs: [...given.buffers, ...own, ...bases], outputs: kept },
+  );
+  const [lossOut, rateOut, normOut] = executable.outputs.slice(kept.length) as [Buffer, Buffer, Buffer];
+  const largest = Math.max(1, ...axes.map(({ extent }) => extent));
+  const refresher = createEigenbasisRefresher(runtime, dtype, largest);
+  const order = new Uint32Array(largest);
+  const before = runtime.buffer(dtype, [Math.max(1, ...axes.map(({ entry }) => entry.size))]);
+
+  /** V's slices along the axis in the order of Q's columns. */
+  const reorder = ({ entry, axis, extent }: RotatedAxis) => {
+    const inner = entry.shape.slice(axis + 1).reduce((product, n) => product * n, 1);
+    const [from, to] = [before.data, squareBuffer.data.subarray(entry.offset, entry.offset + entry.size)];
+    from.set(to);
+    for (let at = 0; at < entry.size; at += extent * inner)
+      for (let j = 0; j < extent; j++)
+        for (let k = 0; k < inner; k++) to[at + j * inner + k] = from[at + order[j]! * inner + k]!;
+  };
+  /** Whether the eigenbases were renewed. */
+  const refresh = (s: number): boolean => {
+    if (s % settings.interval !== 0) return false;
+    axes.forEach((rotated, k) => {
+      if (s === 0) refresher.decompose(statistics[k]!, bases[k]!);
+      else if (refresher.iterate(statistics[k]!, bases[k]!, order)) reorder(rotated);
+    });
+    return true;
+  };
+  const named = (part: string, buffers: readonly Buffer[]) =>
+    axes.map(({ entry, axis }, k) => [`${part}.${entry.name}.${axis}`, buffers[k]!] as const);
+
+  return {
+    state: {
+      step: counter,
+      mean: meanBuffer,
+      square: squareBuffer,
+      ...Object.fromEntries([...named("statistics", statistics), ...named("basis", bases)]),
+    },
+    step() {
+      const counted = counter.data[0]!;
+      // What dropout draws depends on the seed and on the number of the update only.
+      key.data[1] = counted;
+      executable.run();
+      const accepted = counter.data[0]! > counted;
+      const refreshed = accepted && refresh(counted);
+      return {
+        loss: lossOut.data[0]!,
+        learningRate: rateOut.data[0]!,
+        gradientNorm: normOut.data[0]!,
+        finite: accepted,
+        evaluations: { gradients: 1 },
+        diagnostics: { accepted: accepted && counted > 0, refreshed },
+      };
+    },
+    release() {
+      executable.release();
+      refresher.release();
+      for (const buffer of [...own, ...bases, before]) buffer.release();
+    },
+  };
+}
+
+/** @example soap.create({ learningRate: 0.003, interval: 10, largestAxis: 1024 }).start(objective).step(); */
+export const soap = defineMethod(
+  {
+    name: "soap",
+    description:
+      "Adam in the eigenbasis of the gradients' second moments: fewer steps than Adam for matrices, at a few products more each.",
+    reference: "Vyas et al. 2024, SOAP: improving and stabilizing Shampoo using Adam",
+    options,
+  },
+  (settings) => {
+    scheduleOf("soap", settings);
+    return { name: "soap", settings, start: (objective) => start(objective, settings) };
+  },
+);
