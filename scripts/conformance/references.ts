@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { type Optimizer, optimizers, type Training } from "../../src/optimizers/index.js";
 import { parse, type Trajectory } from "./format.js";
+import { problems } from "./problems.js";
 
 /** How one file is repeated. */
 export interface Repetition {
@@ -60,6 +61,37 @@ const larsHyperparameters = v.strictObject({
   weight_decay: v.number(),
   nesterov: v.boolean(),
 });
+
+const adahessianHyperparameters = v.looseObject({
+  lr: rate,
+  betas,
+  eps: v.number(),
+  weight_decay: v.number(),
+  weight_decouple: v.literal(true),
+  hessian_power: v.number(),
+  update_period: v.literal(1),
+  num_samples: v.literal(1),
+});
+const sophiaHyperparameters = v.looseObject({
+  lr: rate,
+  betas,
+  eps: v.number(),
+  p: v.number(),
+  weight_decay: v.number(),
+  weight_decouple: v.literal(true),
+  update_period: v.number(),
+  num_samples: v.literal(1),
+});
+
+/** The signs of a file, one vector an estimate, handed over before every update that makes one. */
+const storedSigns = (file: Trajectory, every: number) => {
+  const draws = parse("z", v.array(v.record(v.string(), v.array(v.number()))), file.z);
+  const { parameters } = problems[file.problem]!;
+  return (training: Training, t: number) => {
+    const z = draws[(t - 1) / every];
+    if (z) training.state.probe!.set(parameters.flatMap((name) => z[name]!));
+  };
+};
 
 const dampedHyperparameters = v.strictObject({
   lr: rate,
@@ -124,6 +156,9 @@ const soapHyperparameters = v.strictObject({
   precondition_1d: v.boolean(),
 });
 
+/** Per array and axis Q, row-major with eigenvectors in its columns; null where there is none. */
+const soapEigenbases = v.tuple([v.record(v.string(), v.array(v.nullable(v.array(v.number()))))]);
+
 const trustExactHyperparameters = v.looseObject({
   initial_trust_radius: v.number(),
   max_trust_radius: v.number(),
@@ -156,9 +191,6 @@ export const references: readonly Reference[] = [
     },
   },
   {
-/** Per array and axis Q, row-major with eigenvectors in its columns; null where there is none. */
-const soapEigenbases = v.tuple([v.record(v.string(), v.array(v.nullable(v.array(v.number()))))]);
-
     files: /^adam(-|$)/,
     method: "adam",
     prepare(file) {
@@ -239,14 +271,55 @@ const soapEigenbases = v.tuple([v.record(v.string(), v.array(v.nullable(v.array(
       };
     },
   },
-  { files: /^adahessian(-|$)/, method: "adahessian" },
-  { files: /^sophiah(-|$)/, method: "sophia" },
+  {
+    files: /^adahessian(-|$)/,
+    method: "adahessian",
+    prepare(file) {
+      const h = read(adahessianHyperparameters, file);
+      const [beta1, beta2] = h.betas;
+      return {
+        optimizer: optimizers.adahessian.create({
+          learningRate: h.lr,
+          beta1,
+          beta2,
+          epsilon: h.eps,
+          hessianPower: h.hessian_power,
+          averaging: "none",
+          weightDecay: h.weight_decay,
+          decay: "all",
+        }),
+        feed: storedSigns(file, 1),
+      };
+    },
+  },
+  {
+    files: /^sophiah(-|$)/,
+    method: "sophia",
+    prepare(file) {
+      const h = read(sophiaHyperparameters, file);
+      const [beta1, beta2] = h.betas;
+      return {
+        optimizer: optimizers.sophia.create({
+          learningRate: h.lr * h.p,
+          beta1,
+          beta2,
+          gamma: h.p,
+          epsilon: h.p * h.eps,
+          every: h.update_period,
+          weightDecay: h.weight_decay / h.p,
+          decay: "all",
+        }),
+        feed: storedSigns(file, h.update_period),
+      };
+    },
+  },
   { files: /^shampoo(-|$)/, method: "shampoo" },
   {
     files: /^soap(-|$)/,
     method: "soap",
     prepare(file) {
       const h = read(soapHyperparameters, file);
+      const [firstBases] = parse("eigenbases", soapEigenbases, file.eigenbases_after_call_1);
       return {
         optimizer: optimizers.soap.create({
           learningRate: h.lr,
@@ -327,7 +400,6 @@ const soapEigenbases = v.tuple([v.record(v.string(), v.array(v.nullable(v.array(
     files: /^scipy-trust-exact$/,
     method: "newton",
     prepare(file) {
-      const [firstBases] = parse("eigenbases", soapEigenbases, file.eigenbases_after_call_1);
       const h = read(trustExactHyperparameters, file);
       return {
         optimizer: optimizers.newton.create({

@@ -1,3 +1,4 @@
+export { adahessian } from "./adahessian.js";
 export { adam, biasCorrection, scaleByAdam } from "./adam.js";
 export { adamw } from "./adamw.js";
 export { onArrays } from "./arrays.js";
@@ -31,8 +32,9 @@ export {
   warmUp,
 } from "./schedule.js";
 export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
-export {
 export { soap } from "./soap.js";
+export { sophia } from "./sophia.js";
+export {
   chain,
   type StateSpec,
   stateless,

@@ -1,4 +1,5 @@
 /** The methods by name. */
+import { adahessian } from "./adahessian.js";
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
 import { ekfac } from "./ekfac.js";
@@ -18,6 +19,7 @@ import type { Optimizer } from "./optimizer.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
 import { soap } from "./soap.js";
+import { sophia } from "./sophia.js";
 
 export const optimizers = {
   sgd,
@@ -27,6 +29,8 @@ export const optimizers = {
   adamw,
   lars,
   lamb,
+  adahessian,
+  sophia,
   newton,
   lbfgs,
   hessianFree,

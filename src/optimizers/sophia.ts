@@ -1,0 +1,98 @@
+/**
+ * Sophia: momentum over a running diagonal of the curvature, clipped element by element. Liu et al. 2024, "Sophia: a
+ * scalable stochastic second-order optimizer for language model pre-training".
+ *
+ *     m ← β₁ m + (1 − β₁) g
+ *     h ← β₂ h + (1 − β₂) ĥ                  (at every k-th update, ĥ an estimate of the diagonal; else h stays)
+ *     θ ← (1 − ηλ·mask) θ − η · clip(m / max(γh, ε), ρ)
+ *
+ * clip(x, ρ) = min(max(x, −ρ), ρ). Where the curvature is small or negative, the step is that of a sign: ηρ. Averages
+ * start at 0 and are not corrected. ĥ is Hutchinson's (Sophia-H) or Gauss–Newton–Bartlett's (Sophia-G), at θ before decay.
+ * pytorch_optimizer's step η' clamp(m/max(h, ε'), ±p) is this one with η = pη', γ = p, ε = pε', λ = λ'/p.
+ * Memory: two vectors as long as θ, with Hutchinson three. FLOPs: the gradient's and 11n; an estimate costs about two
+ * gradients more.
+ */
+import type { Tensor } from "../tensor/tensor.js";
+import { clipByGlobalNorm } from "./clip.js";
+import { decoupledDecay, masks } from "./decay.js";
+import { bartlettDiagonal, hutchinsonDiagonal } from "./diagonal-estimate.js";
+import { startDiagonal } from "./diagonal-training.js";
+import { defineMethod, rateOptions, scheduleOf } from "./method.js";
+import {
+  choice,
+  count,
+  decayRate,
+  notNegative,
+  positive,
+  positiveCount,
+  type SettingsOf,
+} from "./settings.js";
+import { chain, type Transform, zeroVector } from "./transform.js";
+
+const options = {
+  ...rateOptions(0.001),
+  beta1: decayRate(0.96, "β₁: how much of the mean gradient is kept"),
+  beta2: decayRate(0.99, "β₂: how much of the mean diagonal is kept"),
+  gamma: positive(
+    0.01,
+    "γ: smaller values clip more elements; the paper has 0.01 with hutchinson, 0.05 else",
+  ),
+  epsilon: positive(1e-12, "ε: where γh is below, the step is clipped"),
+  clip: positive(1, "ρ: the longest step of an element, in parts of η"),
+  estimator: choice(
+    "hutchinson",
+    ["hutchinson", "gaussNewtonBartlett"],
+    "of the diagonal: of the Hessian by products, or of Gauss–Newton by gradients at targets that the model draws",
+  ),
+  every: positiveCount(10, "k: updates from one estimate of the diagonal to the next"),
+  probes: positiveCount(1, "products that are averaged in an estimate; for hutchinson"),
+  seed: count(0, "of what the estimates draw"),
+  weightDecay: notNegative(0.1, "λ: every update shrinks the parameters by ηλ"),
+  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+};
+type Settings = SettingsOf<typeof options>;
+
+/** d ← clip(m/max(γh, ε), ρ). State: `mean` and `diagonal`, [n]. */
+const clippedByDiagonal = (s: Settings, estimate: Tensor | undefined): Transform => ({
+  name: "sophia",
+  init: (spec) => ({ mean: zeroVector(spec), diagonal: zeroVector(spec) }),
+  update(direction, state) {
+    const mean = state.mean!.mul(s.beta1).add(direction.mul(1 - s.beta1));
+    const diagonal = estimate ? state.diagonal!.mul(s.beta2).add(estimate.mul(1 - s.beta2)) : state.diagonal!;
+    const step = mean.div(diagonal.mul(s.gamma).max(s.epsilon));
+    return { direction: step.min(s.clip).max(-s.clip), state: { mean, diagonal } };
+  },
+});
+
+/**
+ *     sophia.create({ learningRate: 6e-4, estimator: "gaussNewtonBartlett", gamma: 0.05, schedule: "cosine", decaySteps: 20_000 })
+ */
+export const sophia = defineMethod(
+  {
+    name: "sophia",
+    description:
+      "Clipped momentum over a running diagonal of the curvature, estimated now and then: for language models, at little more than Adam's cost.",
+    reference:
+      "Liu et al. 2024, Sophia: a scalable stochastic second-order optimizer for language model pre-training",
+    options,
+  },
+  (s) => {
+    const schedule = scheduleOf("sophia", s);
+    const clip = s.clipNorm > 0 ? clipByGlobalNorm(s.clipNorm) : undefined;
+    const decay = decoupledDecay(s.weightDecay, masks[s.decay]);
+    return {
+      name: "sophia",
+      settings: s,
+      start: (objective) =>
+        startDiagonal(objective, {
+          transform: (estimate) => chain(clip, clippedByDiagonal(s, estimate), decay),
+          schedule,
+          every: s.every,
+          estimate: () =>
+            s.estimator === "hutchinson"
+              ? hutchinsonDiagonal(objective, s.seed, s.probes)
+              : bartlettDiagonal("sophia", objective, s.seed),
+        }),
+    };
+  },
+);
