@@ -10,9 +10,9 @@
 import type { Objective } from "../../curvature/objective.js";
 import type { Buffer } from "../../runtime/memory.js";
 import { adaptDamping, trustRatio } from "../damping.js";
+import type { Dampings, Mover } from "./mover.js";
 import type { Model, QuadraticStep } from "./quadratic.js";
 import type { KroneckerSettings } from "./settings.js";
-import type { Dampings, Mover } from "./training.js";
 
 const base = 19 / 20;
 const most = 1e12;

@@ -1,13 +1,12 @@
 /** The step that kfac and ekfac share: evaluate, estimate, invert, move, adapt. */
 
 import type { Objective } from "../../curvature/objective.js";
-import type { Buffer } from "../../runtime/memory.js";
-import type { Point } from "../evaluation.js";
 import type { StepReport, Training } from "../optimizer.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
 import { frobenius } from "./damped-inverse.js";
 import { compileFactorEvaluation, type RunningFactors, runningFactors } from "./evaluation.js";
+import type { Dampings, Mover } from "./mover.js";
 import type { Inversion, Preconditioner } from "./preconditioner.js";
 import { quadraticStep } from "./quadratic.js";
 import type { KroneckerSettings } from "./settings.js";
@@ -15,28 +14,6 @@ import type { KroneckerSettings } from "./settings.js";
 /** Seconds that do not run backwards. */
 export type Clock = () => number;
 const seconds: Clock = () => performance.now() / 1000;
-
-/** What happened to θ. */
-export interface Outcome {
-  readonly learningRate?: number;
-  readonly accepted: boolean;
-  readonly losses?: number;
-  readonly products?: number;
-  readonly diagnostics: Readonly<Record<string, number | string | boolean | undefined>>;
-}
-
-/** How far the optimizer goes along F⁻¹g. */
-export interface Mover {
-  readonly state: Readonly<Record<string, Buffer>>;
-  move(point: Point): Outcome;
-  release(): void;
-}
-
-/** Scalars that methods keep, f64: λ and γ. */
-export interface Dampings {
-  readonly lambda: Buffer;
-  readonly gamma: Buffer;
-}
 
 export function startKronecker(
   name: string,
