@@ -6,7 +6,7 @@ import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
 import { frobenius } from "./damped-inverse.js";
 import { compileFactorEvaluation, type RunningFactors, runningFactors } from "./evaluation.js";
-import type { Dampings, Mover } from "./mover.js";
+import type { Dampings, Mover, Outcome } from "./mover.js";
 import type { Inversion, Preconditioner } from "./preconditioner.js";
 import { quadraticStep } from "./quadratic.js";
 import type { KroneckerSettings } from "./settings.js";
