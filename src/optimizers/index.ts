@@ -1,3 +1,5 @@
+export { adafactor } from "./adafactor.js";
+export { adagrad } from "./adagrad.js";
 export { adahessian } from "./adahessian.js";
 export { adam, biasCorrection, scaleByAdam } from "./adam.js";
 export { adamw } from "./adamw.js";
@@ -12,6 +14,7 @@ export { kfac, startKfac } from "./kfac.js";
 export { lamb } from "./lamb.js";
 export { lars } from "./lars.js";
 export { lbfgs } from "./lbfgs.js";
+export { lion } from "./lion.js";
 export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
 export { momentum, traceMomentum } from "./momentum.js";
 export { muon, orthogonalize } from "./muon.js";
@@ -21,6 +24,7 @@ export { nesterov } from "./nesterov.js";
 export { newton } from "./newton.js";
 export type { Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
 export { createOptimizer, findMethod, type OptimizerName, optimizers } from "./registry.js";
+export { rmsprop } from "./rmsprop.js";
 export {
   constant,
   cosine,
@@ -32,6 +36,7 @@ export {
   warmUp,
 } from "./schedule.js";
 export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
+export { shampoo } from "./shampoo.js";
 export { soap } from "./soap.js";
 export { sophia } from "./sophia.js";
 export {

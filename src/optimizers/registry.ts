@@ -1,4 +1,6 @@
 /** The methods by name. */
+import { adafactor } from "./adafactor.js";
+import { adagrad } from "./adagrad.js";
 import { adahessian } from "./adahessian.js";
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
@@ -8,6 +10,7 @@ import { kfac } from "./kfac.js";
 import { lamb } from "./lamb.js";
 import { lars } from "./lars.js";
 import { lbfgs } from "./lbfgs.js";
+import { lion } from "./lion.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
 import { muon } from "./muon.js";
@@ -16,8 +19,10 @@ import { naturalGradient } from "./natural-gradient.js";
 import { nesterov } from "./nesterov.js";
 import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
+import { rmsprop } from "./rmsprop.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
+import { shampoo } from "./shampoo.js";
 import { soap } from "./soap.js";
 import { sophia } from "./sophia.js";
 
@@ -27,6 +32,10 @@ export const optimizers = {
   nesterov,
   adam,
   adamw,
+  adagrad,
+  rmsprop,
+  lion,
+  adafactor,
   lars,
   lamb,
   adahessian,
@@ -39,6 +48,7 @@ export const optimizers = {
   ekfac,
   muon,
   soap,
+  shampoo,
 } as const satisfies Record<string, Method>;
 export type OptimizerName = keyof typeof optimizers;
 

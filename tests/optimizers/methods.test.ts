@@ -208,6 +208,9 @@ describe("clipping", () => {
 
 /** Where 0.05 is no learning rate for this problem. */
 const livelier: Readonly<Record<string, Record<string, unknown>>> = {
+  adagrad: { learningRate: 0.3 },
+  rmsprop: { learningRate: 0.01 },
+  lion: { learningRate: 0.01 },
   lars: { learningRate: 1, trustCoefficient: 0.02 },
 };
 
