@@ -142,6 +142,27 @@ const muonHyperparameters = v.strictObject({
   }),
 });
 
+const shampooHyperparameters = v.looseObject({
+  lr: rate,
+  betas: v.tuple([v.number(), v.number()]),
+  epsilon: v.number(),
+  momentum: v.number(),
+  weight_decay: v.number(),
+  max_preconditioner_dim: v.number(),
+  precondition_frequency: v.number(),
+  start_preconditioning_step: v.number(),
+  exponent_override: v.literal(0),
+  exponent_multiplier: v.literal(1),
+  use_nesterov: v.literal(false),
+  use_bias_correction: v.literal(true),
+  use_decoupled_weight_decay: v.literal(true),
+  use_separate_momentum: v.literal(false),
+  use_merge_dims: v.literal(false),
+  grafting_type: v.picklist(["NONE", "ADAM"]),
+  grafting_beta2: v.optional(v.number(), 0.999),
+  grafting_epsilon: v.optional(v.number(), 1e-8),
+});
+
 const soapHyperparameters = v.strictObject({
   lr: rate,
   betas: v.tuple([v.number(), v.number()]),
@@ -313,7 +334,32 @@ export const references: readonly Reference[] = [
       };
     },
   },
-  { files: /^shampoo(-|$)/, method: "shampoo" },
+  {
+    files: /^shampoo-meta(-|$)/,
+    method: "shampoo",
+    prepare(file) {
+      const h = read(shampooHyperparameters, file);
+      return {
+        optimizer: optimizers.shampoo.create({
+          learningRate: h.lr,
+          beta1: h.betas[0],
+          beta2: h.betas[1],
+          epsilon: h.epsilon,
+          momentum: h.momentum,
+          graft: h.grafting_type === "ADAM" ? "adam" : "none",
+          graftBeta2: h.grafting_beta2,
+          graftEpsilon: h.grafting_epsilon,
+          blockSize: h.max_preconditioner_dim,
+          interval: h.precondition_frequency,
+          start: h.start_preconditioning_step,
+          weightDecay: h.weight_decay,
+          decay: "all",
+        }),
+      };
+    },
+  },
+  // Its exponent is −1/order, and its R sees the gradient that L has preconditioned: neither is Gupta et al. 2018.
+  { files: /^shampoo-kozistr$/, method: "shampoo with exponent −1/order and a preconditioned R" },
   {
     files: /^soap(-|$)/,
     method: "soap",

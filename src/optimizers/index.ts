@@ -36,6 +36,7 @@ export {
   warmUp,
 } from "./schedule.js";
 export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
+export { shampoo } from "./shampoo.js";
 export { soap } from "./soap.js";
 export { sophia } from "./sophia.js";
 export {

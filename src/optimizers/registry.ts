@@ -22,6 +22,7 @@ import type { Optimizer } from "./optimizer.js";
 import { rmsprop } from "./rmsprop.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
+import { shampoo } from "./shampoo.js";
 import { soap } from "./soap.js";
 import { sophia } from "./sophia.js";
 
@@ -47,6 +48,7 @@ export const optimizers = {
   ekfac,
   muon,
   soap,
+  shampoo,
 } as const satisfies Record<string, Method>;
 export type OptimizerName = keyof typeof optimizers;
 

@@ -1,0 +1,249 @@
+/**
+ * Shampoo: one preconditioner an axis. Gupta, Koren, Singer 2018, "Shampoo: preconditioned stochastic tensor
+ * optimization"; blocks, grafting and roots after Anil et al. 2020, "Scalable second order optimization for deep learning".
+ * For an array of k axes, or each of its blocks, with gradient G:
+ *
+ *     Lᵢ ← β₂ Lᵢ + (1 − β₂) Gᵢ Gᵢᵀ    Gᵢ: the vectors along axis i in columns; β₂ = 1: Lᵢ ← Lᵢ + Gᵢ Gᵢᵀ
+ *     Pᵢ ← (Lᵢ/(1 − β₂ᵗ) + εI)^(−1/p),  p = 2k,    every `interval` updates
+ *     M ← β₁ M + (1 − β₁) G,    D = M/(1 − β₁ᵗ) ×₁ P₁ … ×ₖ Pₖ, with the norm of the grafted method's step
+ *     b ← μ b + D + λ·mask·θ,    θ ← θ − η b
+ *
+ * Until `start` updates are done there are no roots, and the step is the grafted method's. Where the gradient is not
+ * finite a step changes nothing.
+ *
+ * Memory: two n×n matrices for each axis of n of a block, a gradient, and a vector each for M, the grafted method and b.
+ * FLOPs: each update 4·size·n an axis; a root about 10n³ (eigen), or 2n³ a product (newton).
+ */
+import { compile } from "../compiler/compile.js";
+import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
+import type { Buffer } from "../runtime/memory.js";
+import { concat, input, type Tensor } from "../tensor/tensor.js";
+import { biasCorrection } from "./adam.js";
+import { gramAlong, multiplyAlong } from "./axis-products.js";
+import { blocksOf, cut, join } from "./blocking.js";
+import { clipByGlobalNorm } from "./clip.js";
+import { decoupledDecay, masks } from "./decay.js";
+import { setIdentity } from "./eigenbasis.js";
+import { innerProduct } from "./evaluation.js";
+import { graftedStep, withNormsOf } from "./grafting.js";
+import { createRooter } from "./matrix-root.js";
+import { defineMethod, rateOptions, scheduleOf } from "./method.js";
+import { traceMomentum } from "./momentum.js";
+import type { Training } from "./optimizer.js";
+import {
+  choice,
+  count,
+  decayRate,
+  fraction,
+  notNegative,
+  positive,
+  positiveCount,
+  type SettingsOf,
+} from "./settings.js";
+import { chain, type Transform, zeroVector } from "./transform.js";
+
+const options = {
+  ...rateOptions(0.001),
+  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept"),
+  beta2: fraction(0.999, "β₂: how much of the statistics is kept; 1 for their sum"),
+  epsilon: positive(1e-10, "ε: added to the statistics"),
+  momentum: decayRate(0, "μ: how much of the last step is kept"),
+  graft: choice("adam", ["none", "sgd", "adagrad", "rmsprop", "adam"], "whose length steps have"),
+  graftBeta2: decayRate(0.999, "β₂ of the grafted method"),
+  graftEpsilon: positive(1e-8, "ε of the grafted method"),
+  blockSize: positiveCount(256, "longer axes are cut into blocks of this many"),
+  exponent: count(0, "p of the inverse p-th roots; 0 for twice the number of axes"),
+  root: choice("eigen", ["eigen", "newton"], "how roots are taken: by eigenvectors, or products only"),
+  interval: positiveCount(10, "updates between roots"),
+  start: count(0, "updates of the grafted method before the first roots"),
+  weightDecay: notNegative(0, "λ: adds λθ to the step, before the momentum"),
+  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+};
+type Settings = SettingsOf<typeof options>;
+
+/** d ← the bias-corrected average of d. State: `mean` [n]. */
+const correctedMean = (beta: number): Transform => ({
+  name: "mean",
+  init: (spec) => (beta > 0 ? { mean: zeroVector(spec) } : {}),
+  update(direction, state, { step }) {
+    if (beta === 0) return { direction, state: {} };
+    const mean = state.mean!.mul(beta).add(direction.mul(1 - beta));
+    return { direction: mean.mul(biasCorrection(beta, step).reciprocal()), state: { mean } };
+  },
+});
+
+function start(objective: Objective, settings: Settings): Training {
+  const { runtime, dtype, layout, key } = objective;
+  const { beta2, blockSize } = settings;
+  const blocks = layout.entries.flatMap((entry) =>
+    entry.shape.length === 0
+      ? []
+      : blocksOf(entry.shape, blockSize).map((block, k) => ({ entry, block, name: `${entry.name}.${k}` })),
+  );
+  const factors = blocks.flatMap(({ entry, block, name }) =>
+    block.map(([from, to], axis) => {
+      const [statistics, root] = [0, 1].map(() => runtime.buffer(dtype, [to - from, to - from])) as [
+        Buffer,
+        Buffer,
+      ];
+      setIdentity(root);
+      const p = settings.exponent || 2 * entry.shape.length;
+      return { block, axis, name: `${name}.${axis}`, statistics, root, p };
+    }),
+  );
+  const partOf = (vector: Tensor, { offset, size, shape }: (typeof blocks)[0]["entry"]) =>
+    vector.slice(0, offset, offset + size).reshape(shape);
+  const statistics = factors.map((factor) => factor.statistics);
+  const counter = runtime.buffer("i32", []);
+  const gradientBuffer = runtime.buffer(dtype, [layout.size]);
+
+  const given = argumentsOf(objective);
+  const traced = objective.trace(given.parameters, given.batch, given.state, given.key);
+  const raw = gradientOf(traced.loss, given.parameters);
+  const norm = innerProduct(raw, raw).sqrt();
+  const finite = norm.lt(Number.POSITIVE_INFINITY).and(traced.loss.abs().lt(Number.POSITIVE_INFINITY));
+  const done = input("step", counter);
+  const clip = settings.clipNorm > 0 ? clipByGlobalNorm(settings.clipNorm) : undefined;
+  const clipped = chain(clip).update(
+    raw,
+    {},
+    { dtype, layout, parameters: given.parameters, gradient: raw, step: done.cast(dtype) },
+  ).direction;
+  const L = statistics.map((buffer) => input("statistics", buffer));
+  const grams = blocks.flatMap(({ entry, block }) =>
+    block.map((_, axis) => gramAlong(cut(partOf(clipped, entry), block), axis)),
+  );
+  const kept = [gradientBuffer, ...(objective.state ? [objective.state] : []), ...statistics];
+  const evaluation = compile(
+    runtime,
+    {
+      inputs: [...given.inputs, ...L],
+      outputs: [
+        clipped,
+        ...(traced.state ? [finite.select(traced.state, given.state!)] : []),
+        ...L.map((before, k) =>
+          finite.select(
+            beta2 === 1 ? before.add(grams[k]!) : before.mul(beta2).add(grams[k]!.mul(1 - beta2)),
+            before,
+          ),
+        ),
+        traced.loss,
+        norm,
+      ],
+    },
+    { inputs: [...given.buffers, ...statistics], outputs: kept },
+  );
+  const [lossOut, normOut] = evaluation.outputs.slice(kept.length) as [Buffer, Buffer];
+
+  const theta = input("parameters", objective.parameters);
+  const gradient = input("gradient", gradientBuffer);
+  const P = factors.map(({ root }) => input("root", root));
+  const preconditioned = (vector: Tensor): Tensor => {
+    let next = 0;
+    return concat(
+      layout.entries.map((entry) => {
+        const array = partOf(vector, entry);
+        const own = blocks.filter((block) => block.entry === entry);
+        if (own.length === 0) return array.reshape([entry.size]);
+        const parts = own.map(({ block }) =>
+          block.reduce((part, _, axis) => multiplyAlong(part, axis, P[next++]!), cut(array, block)),
+        );
+        return join(parts, entry.shape, blockSize).reshape([entry.size]);
+      }),
+    );
+  };
+  const grafting = graftedStep(settings.graft, settings.graftBeta2, settings.graftEpsilon);
+  const precondition: Transform = {
+    ...grafting,
+    update(direction, state, context) {
+      const grafted = grafting.update(direction, state, context);
+      const turned = preconditioned(direction);
+      const scaled = settings.graft === "none" ? turned : withNormsOf(turned, grafted.direction, layout);
+      return { ...grafted, direction: done.ge(settings.start).select(scaled, grafted.direction) };
+    },
+  };
+  const transform = chain(
+    correctedMean(settings.beta1),
+    precondition,
+    settings.weightDecay > 0 ? decoupledDecay(settings.weightDecay, masks[settings.decay]) : undefined,
+    settings.momentum > 0 ? traceMomentum({ decay: settings.momentum }) : undefined,
+  );
+  const specs = Object.entries(transform.init({ dtype, layout }));
+  const before = Object.fromEntries(specs.map(([name, { shape }]) => [name, input(name, { dtype, shape })]));
+  const vectors = specs.map(([, { shape }]) => runtime.buffer(dtype, shape));
+  const step = done.add(1);
+  const context = { dtype, layout, parameters: theta, gradient, step: step.cast(dtype) };
+  const result = transform.update(gradient, before, context);
+  const rate = scheduleOf("shampoo", settings)(done.cast(dtype));
+  const own = [objective.parameters, counter, ...vectors];
+  const updating = compile(
+    runtime,
+    {
+      inputs: [theta, done, ...Object.values(before), gradient, ...P],
+      outputs: [
+        theta.sub(result.direction.mul(rate)),
+        step,
+        ...specs.map(([name]) => result.state[name]!),
+        rate,
+      ],
+    },
+    { inputs: [...own, gradientBuffer, ...factors.map(({ root }) => root)], outputs: own },
+  );
+  const rateOut = updating.outputs[own.length]!;
+  const largest = Math.max(1, ...factors.map(({ root }) => root.shape[0]!));
+  const rooter = createRooter(runtime, dtype, settings.root, largest);
+
+  return {
+    state: {
+      step: counter,
+      ...Object.fromEntries(specs.map(([name], k) => [name, vectors[k]!])),
+      ...Object.fromEntries(factors.map((factor) => [`statistics.${factor.name}`, factor.statistics])),
+      ...Object.fromEntries(factors.map((factor) => [`root.${factor.name}`, factor.root])),
+    },
+    step() {
+      const t = counter.data[0]!;
+      key.data[1] = t; // dropout draws by seed and number of the update
+      evaluation.run();
+      const [loss, gradientNorm] = [lossOut.data[0]!, normOut.data[0]!];
+      const accepted = Number.isFinite(loss) && Number.isFinite(gradientNorm);
+      const due = accepted && t >= settings.start && (t - settings.start) % settings.interval === 0;
+      let failed = 0;
+      if (due)
+        for (const { statistics: from, root, p } of factors)
+          if (!rooter.root(from, beta2 === 1 ? 1 : 1 / (1 - beta2 ** (t + 1)), settings.epsilon, p, root))
+            failed++;
+      if (accepted) updating.run();
+      return {
+        loss,
+        ...(accepted && { learningRate: rateOut.data[0]! }),
+        gradientNorm,
+        finite: accepted,
+        evaluations: { gradients: 1 },
+        diagnostics: { accepted, refreshed: due, ...(failed > 0 && { rootsKept: failed }) },
+      };
+    },
+    release() {
+      const buffers = [
+        counter,
+        gradientBuffer,
+        ...vectors,
+        ...factors.flatMap((f) => [f.statistics, f.root]),
+      ];
+      for (const part of [evaluation, updating, rooter, ...buffers]) part.release();
+    },
+  };
+}
+
+/** @example shampoo.create({ learningRate: 0.001, interval: 20, graft: "rmsprop" }).start(objective).step(); */
+export const shampoo = defineMethod(
+  {
+    name: "shampoo",
+    description: "A full-matrix preconditioner for every axis, with the step lengths of a simpler method.",
+    reference: "Gupta, Koren & Singer 2018, Shampoo: preconditioned stochastic tensor optimization",
+    options,
+  },
+  (settings) => {
+    scheduleOf("shampoo", settings);
+    return { name: "shampoo", settings, start: (objective) => start(objective, settings) };
+  },
+);
