@@ -8,6 +8,7 @@ import {
   addLimitOptions,
   type InfoFlags,
   type ListFlags,
+  type ProbeFlags,
   type RaceFlags,
   type TrainFlags,
 } from "./options.js";
@@ -39,6 +40,7 @@ Examples:
   thalweg race table:file=houses.csv,target=price --target loss=0.1
   thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
+  thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
   thalweg list adamw                             every setting, with its default and range
   thalweg info                                   this machine: libraries, threads, speed
 
@@ -68,6 +70,23 @@ const train = program
 addLimitOptions(train);
 addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
   await (await import("./train.js")).train(problem, flags);
+});
+
+const probe = program
+  .command("probe [problem]")
+  .summary("measure the curvature and the gradient noise of a problem")
+  .description(
+    "Measures the loss surface of a problem at its initial parameters, or where a run has come to: eigenvalues,\n" +
+      "their distribution, condition, trace, by layer too, and the gradient-noise scale.",
+  )
+  .option("--run <folder>", "at the last checkpoint of this run")
+  .option("--kind <kind>", "hessian (default), gaussNewton, fisher, sampledFisher, empiricalFisher")
+  .option("--seed <number>", "of the initial values, batches and estimates (default: 0)")
+  .option("--batch <size>", "examples in a batch (default: 256)")
+  .option("--batches <count>", "batches whose mean is measured, at least 2 (default: 4)")
+  .option("--top <count>", "largest eigenvalues to show (default: 10)");
+addEngineOptions(probe).action(async (problem: string | undefined, flags: ProbeFlags) => {
+  await (await import("./probe.js")).probe(problem, flags);
 });
 
 program

@@ -26,6 +26,15 @@ export interface TrainFlags extends EngineFlags, LimitFlags {
   readonly optimizer?: string;
   readonly checkpointEvery?: string;
 }
+export interface ProbeFlags extends EngineFlags {
+  readonly run?: string;
+  readonly kind?: string;
+  readonly seed?: string;
+  readonly batch?: string;
+  readonly batches?: string;
+  readonly top?: string;
+  readonly json?: boolean;
+}
 export interface InfoFlags {
   readonly json?: boolean;
 }

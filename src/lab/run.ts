@@ -57,7 +57,7 @@ export const meets = (target: Target, test: Readonly<Record<string, number>>): b
 export async function train(store: RunStore, session: Session, options: RunOptions = {}): Promise<RunResult> {
   const { limits, evaluateEvery, checkpoint: interval } = store.settings;
   const start = store.checkpoint?.progress;
-  if (store.checkpoint) restore(session, store.checkpoint.arrays, store.folder);
+  if (store.checkpoint) restore(session.arrays, store.checkpoint.arrays, store.folder);
 
   let step = start?.step ?? 0;
   let seconds = start?.seconds ?? 0;
@@ -155,9 +155,14 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   return result;
 }
 
-function restore(session: Session, saved: readonly NamedArray[], folder: string): void {
+/**
+ * Writes saved values into arrays of the same names; the data of `arrays` is live.
+ *
+ * @throws UserError when one is missing or of another size: then nothing is written.
+ */
+export function restore(arrays: readonly NamedArray[], saved: readonly NamedArray[], folder: string): void {
   const byName = new Map(saved.map((array) => [array.name, array]));
-  for (const array of session.arrays) {
+  for (const array of arrays) {
     const found = byName.get(array.name);
     if (!found || found.data.length !== array.data.length || found.dtype !== array.dtype)
       throw new UserError(
@@ -166,5 +171,5 @@ function restore(session: Session, saved: readonly NamedArray[], folder: string)
           `${found ? `${found.dtype}[${found.shape.join(", ")}]` : "missing"}; start a new run`,
       );
   }
-  for (const array of session.arrays) array.data.set(byName.get(array.name)!.data);
+  for (const array of arrays) array.data.set(byName.get(array.name)!.data);
 }

@@ -1,4 +1,5 @@
 /** A run's problem and optimizer, compiled: what the training loop drives. */
+import type { Objective } from "../curvature/objective.js";
 import type { Layout } from "../nn/parameters.js";
 import type { Optimizer } from "../optimizers/optimizer.js";
 import { createOptimizer } from "../optimizers/registry.js";
@@ -38,8 +39,7 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
     evaluate: instance.evaluate,
     get arrays() {
       return [
-        ...slices("parameters", objective.layout, objective.parameters),
-        ...(objective.state ? [whole("state", objective.state)] : []),
+        ...modelArrays(objective),
         ...Object.entries(training.state).map(([name, buffer]) => whole(`optimizer.${name}`, buffer)),
       ];
     },
@@ -49,6 +49,12 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
     },
   };
 }
+
+/** θ, parameter by parameter, and the model's state, as a checkpoint names them; the data is live. */
+export const modelArrays = ({ layout, parameters, state }: Objective): NamedArray[] => [
+  ...slices("parameters", layout, parameters),
+  ...(state ? [whole("state", state)] : []),
+];
 
 const whole = (name: string, { dtype, shape, data }: Buffer): NamedArray => ({ name, dtype, shape, data });
 

@@ -359,6 +359,13 @@ function readResult(folder: string): RunResult | undefined {
   return validate(resultSchema, parseJson(text, path), path) as RunResult;
 }
 
+/** The arrays of a run's checkpoint. @throws UserError when there is none yet, or it is damaged. */
+export function readArrays(folder: string): readonly NamedArray[] {
+  const checkpoint = readCheckpoint(folder);
+  if (!checkpoint) throw new UserError(`"${folder}" has no checkpoint yet; let the run go on for a while`);
+  return checkpoint.arrays;
+}
+
 function readCheckpoint(folder: string): Checkpoint | undefined {
   const path = join(folder, files.checkpoint);
   const bytes = readFile(path, largest.checkpoint);

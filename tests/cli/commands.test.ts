@@ -180,6 +180,34 @@ describe("thalweg train", () => {
   });
 });
 
+describe("thalweg probe", () => {
+  it("measures curvature and noise at the start and at a run's checkpoint", () => {
+    const args = ["--batch", "16", "--batches", "2", "--top", "3"];
+    const start = thalweg(root, ["probe", table, ...args, "--json"]);
+    expect(start.code).toBe(0);
+    const probe = JSON.parse(start.stdout);
+    expect(probe).toMatchObject({ kind: "hessian", examples: 32 });
+    expect(probe.eigenvalues).toHaveLength(3);
+    const largest = probe.eigenvalues[0].value;
+    for (const layer of probe.layers) expect(layer.largest).toBeLessThanOrEqual(largest * (1 + 1e-6));
+    const total = probe.layers.reduce(
+      (sum: number, layer: { trace: { value: number } }) => sum + layer.trace.value,
+      0,
+    );
+    expect(total).toBeCloseTo(probe.trace.value, 3);
+
+    const run = ["train", table, "--steps", "300", "--out", "probed"];
+    expect(thalweg(root, run).code).toBe(0);
+    const trained = thalweg(root, ["probe", "--run", "probed", "--kind", "gaussNewton", ...args, "--json"]);
+    const after = JSON.parse(trained.stdout);
+    expect(after.loss).toBeLessThan(probe.loss);
+    expect(after.condition.smallest).toBeGreaterThan(-1e-4 * after.condition.largest);
+    const shown = thalweg(root, ["probe", table, ...args]);
+    for (const text of ["noise scale", "trace", "Largest eigenvalues", "layers.1.weight"])
+      expect(shown.stdout).toContain(text);
+  });
+});
+
 describe("other commands", () => {
   it("help shows examples and exit codes", () => {
     const { code, stdout } = thalweg(root, ["--help"]);

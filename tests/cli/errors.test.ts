@@ -185,6 +185,19 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
     2,
     /--seed is given beside --resume/,
   ],
+  [
+    "an unknown curvature",
+    ["probe", table, "--kind", "hesse"],
+    2,
+    /--kind is "hesse"; use hessian, gaussNewton/,
+  ],
+  [
+    "a single batch to probe",
+    ["probe", table, "--batches", "1"],
+    2,
+    /--batches is "1"; use a whole number of at least 2/,
+  ],
+  ["a folder without a run to probe", ["probe", "--run", "good"], 1, /"good" holds no run/],
   ["an unknown name to list", ["list", "adamm"], 1, /no problem or optimizer "adamm"; did you mean adam/],
   [
     "a BLAS that is none",

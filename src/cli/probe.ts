@@ -1,0 +1,164 @@
+/** `thalweg probe`: the curvature and the gradient noise of a problem, at its start or where a run has come to. */
+import pc from "picocolors";
+import type { Objective } from "../curvature/objective.js";
+import type { CurvatureKind } from "../curvature/products.js";
+import { UsageError } from "../lab/errors.js";
+import { formatCount, formatSignificant } from "../lab/format.js";
+import { probe as measure, type Probe } from "../lab/probe.js";
+import { openProblem } from "../lab/problems/registry.js";
+import { restore } from "../lab/run.js";
+import { modelArrays } from "../lab/session.js";
+import { readArrays, readRun } from "../lab/store.js";
+import { type ProbeFlags, readCount, readEngine, readProblem } from "./options.js";
+import { openRuntime } from "./setup.js";
+import { formatTable, plain, print, printJson, unicode } from "./text.js";
+
+const kinds: readonly CurvatureKind[] = [
+  "hessian",
+  "gaussNewton",
+  "fisher",
+  "sampledFisher",
+  "empiricalFisher",
+];
+
+export async function probe(problemText: string | undefined, flags: ProbeFlags): Promise<void> {
+  const kind = (flags.kind ?? "hessian") as CurvatureKind;
+  if (!kinds.includes(kind)) throw new UsageError(`--kind is "${kind}"; use ${kinds.join(", ")}`);
+  if (flags.run !== undefined && problemText !== undefined)
+    throw new UsageError(`"${problemText}" is given beside --run, which probes the problem it finds`);
+  const run = flags.run === undefined ? undefined : readRun(flags.run);
+  const problem = openProblem(run?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
+  const seed = readCount("seed", flags.seed, 0) ?? run?.settings.seed ?? 0;
+  const batch = readCount("batch", flags.batch) ?? 256;
+  const batches = readCount("batches", flags.batches, 2) ?? 4;
+  const top = readCount("top", flags.top) ?? 10;
+  const runtime = await openRuntime(readEngine(flags));
+  try {
+    const instance = problem.start(runtime, { seed, batch });
+    if (flags.run !== undefined) restore(modelArrays(instance.objective), readArrays(flags.run), flags.run);
+    process.stderr.write(plain(`${problem.settings.name}: ${problem.summary}\n`));
+    const result = measure(instance, {
+      kind,
+      batch,
+      batches,
+      top,
+      seed,
+      onPart(part) {
+        if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${pc.dim(part)}`);
+      },
+    });
+    if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
+    if (flags.json) printJson(jsonOf(result));
+    else show(result, instance.objective);
+    instance.release();
+  } finally {
+    await runtime.close();
+  }
+}
+
+const jsonOf = (result: Probe) => ({
+  ...result,
+  density: {
+    nodes: [...result.density.nodes],
+    weights: [...result.density.weights],
+    grid: [...result.density.grid],
+    density: [...result.density.density],
+    bandwidth: result.density.bandwidth,
+  },
+});
+
+const number = (value: number) => formatSignificant(value, 4);
+const names: Record<CurvatureKind, string> = {
+  hessian: "Hessian",
+  gaussNewton: "Gauss-Newton matrix",
+  fisher: "Fisher information",
+  sampledFisher: "Fisher information by sampling",
+  empiricalFisher: "empirical Fisher matrix",
+};
+
+function show(result: Probe, objective: Objective): void {
+  const { noise, condition, trace } = result;
+  const lines: [string, string][] = [
+    ["loss", `${number(result.loss)} on ${formatCount(result.examples)} examples`],
+    ["gradient norm", number(result.gradientNorm)],
+    [
+      "noise scale",
+      Number.isFinite(noise.scale)
+        ? `${formatCount(noise.scale)} examples: smaller batches are mostly noise, much larger ones gain little`
+        : "not measurable: the noise of these batches hides the gradient; use larger or more",
+    ],
+    ["trace", `${number(trace.value)} ± ${number(trace.standardError)}`],
+    [
+      "eigenvalues",
+      `${number(condition.smallest)} to ${number(condition.largest)}${condition.converged ? "" : " (not converged)"}`,
+    ],
+    [
+      "condition",
+      Number.isFinite(condition.number)
+        ? number(condition.number)
+        : "none: there are eigenvalues that are not above 0",
+    ],
+    ...condition.effective.map(({ quantile, number: ratio }): [string, string] => [
+      `  without ${Math.round(quantile * 100)} %`,
+      `${number(ratio)}: the largest |λ| against that of this quantile`,
+    ]),
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  print(pc.bold(`${names[result.kind]} of ${formatCount(objective.layout.size)} parameters`));
+  for (const [name, value] of lines) print(plain(`${name.padEnd(width)}  ${value}`));
+  print("");
+  print("Share of eigenvalues by their value (logarithmic)");
+  print(picture(result.density.grid, result.density.density));
+  print("");
+  print(`Largest eigenvalues: ${result.eigenvalues.map(({ value }) => number(value)).join(", ")}`);
+  print("");
+  print(
+    formatTable(
+      [
+        { title: "layer" },
+        { title: "parameters", align: "right" },
+        { title: "trace", align: "right" },
+        { title: "mean eigenvalue", align: "right" },
+        { title: "largest", align: "right" },
+      ],
+      result.layers.map((layer) => [
+        layer.name,
+        formatCount(layer.size),
+        number(layer.trace.value),
+        number(layer.trace.value / layer.size),
+        number(layer.largest),
+      ]),
+    ),
+  );
+}
+
+const [columns, rows] = [72, 8];
+
+/** A histogram of a density over its grid; each column shows its highest point, over six decades. */
+function picture(grid: Float64Array, density: Float64Array): string {
+  const heights = Array.from({ length: columns }, (_, column) => {
+    const [from, to] = [column, column + 1].map((edge) => Math.floor((edge * grid.length) / columns));
+    return Math.max(...density.subarray(from, to));
+  });
+  const highest = Math.log10(Math.max(...heights));
+  const decades = 6;
+  const levels = heights.map((height) =>
+    height > 0 ? Math.max(0, (Math.log10(height) - highest + decades) / decades) : 0,
+  );
+  const blocks = unicode
+    ? [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
+    : [" ", ".", ".", ":", ":", "|", "|", "#", "#"];
+  const lines = Array.from({ length: rows }, (_, row) =>
+    levels
+      .map((level) => {
+        const filled = level * rows - (rows - 1 - row);
+        return blocks[Math.round(8 * Math.min(1, Math.max(0, filled)))]!;
+      })
+      .join("")
+      .trimEnd(),
+  );
+  const [left, right] = [number(grid[0]!), number(grid.at(-1)!)];
+  return [...lines, `${left}${" ".repeat(Math.max(1, columns - left.length - right.length))}${right}`].join(
+    "\n",
+  );
+}
