@@ -36,7 +36,7 @@ export function showProgress(label: string, limits: Limits): Progress {
       shown = now;
       const rate = (status.step - firstStep) / Math.max(status.seconds - firstSeconds, 1e-9);
       const line = plain(describe(label, limits, status, rate));
-      if (live) process.stderr.write(`\r\x1b[2K${cut(line, (process.stderr.columns ?? 80) - 1)}`);
+      if (live) process.stderr.write(`\r\x1b[2K${cut(line, (process.stderr.columns || 80) - 1)}`);
       else process.stderr.write(`${line}\n`);
     },
     note(line) {
@@ -61,12 +61,12 @@ function describe(
   ];
   return [
     label,
-    `step ${formatCount(step)} of ${limits.target ? "at most " : ""}${formatCount(limits.steps)}`,
+    `step ${formatCount(step)}/${formatCount(limits.steps)}`,
     ...(rate > 0 ? [`${formatSignificant(rate, 3)} steps/s`] : []),
     ...(loss === undefined ? [] : [`loss ${formatSignificant(loss, 3)}`]),
     ...(value === undefined ? [] : [`${metric} ${formatMetric(metric, value)}`]),
     ...(left.length > 0
-      ? [`${limits.target ? "at most " : ""}${formatSeconds(Math.max(0, Math.min(...left)))} left`]
+      ? [`${limits.target ? `${symbol.atMost} ` : ""}${formatSeconds(Math.max(0, Math.min(...left)))} left`]
       : []),
   ].join(` ${symbol.dot} `);
 }
