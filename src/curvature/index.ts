@@ -28,6 +28,13 @@ export {
   lanczosProcess,
 } from "./lanczos.js";
 export {
+  type ArrayShape,
+  type LayerShape,
+  type ModelShape,
+  modelShapeOf,
+  parameterCount,
+} from "./model-shape.js";
+export {
   type Arguments,
   argumentsOf,
   createObjective,

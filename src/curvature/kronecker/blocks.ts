@@ -8,6 +8,7 @@
  *     diagonal    scale and shift of a wide norm: the exact diagonal; everything else: an unbiased estimate of it
  */
 import type { Entry, Layout } from "../../nn/parameters.js";
+import type { Mark } from "../../tensor/op.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { argumentsOf, type Objective, type TracedLoss } from "../objective.js";
 import type { OutputCurvature } from "../output-curvature.js";
@@ -18,6 +19,8 @@ export interface KroneckerBlock {
   readonly kind: "kronecker" | "embedding" | "full" | "diagonal";
   /** Of its layer, or of its parameter. */
   readonly name: string;
+  /** The layer that marks it; "other" where none does. */
+  readonly layer: Mark["layer"] | "other";
   readonly parameters: readonly Entry[];
   /** Order of A (the bias counts as one more input); of a full or diagonal block, of the block. */
   readonly inputs: number;
@@ -114,6 +117,7 @@ export function blocksOf(outputs: Tensor, theta: Tensor, layout: Layout): readon
 const diagonal = (entry: Entry, reason: string): BlockUses => ({
   kind: "diagonal",
   name: entry.name,
+  layer: "other",
   parameters: [entry],
   inputs: entry.size,
   outputs: 1,
@@ -156,6 +160,7 @@ function blockOf(marked: readonly Use[], batch: number): BlockUses {
   const outputs = preactivation.shape.at(-1)!;
   const common = {
     name: mark.name,
+    layer: mark.layer,
     parameters: entries,
     uses: marked.length,
     positions: marked.reduce((sum, use) => sum + rowsOf(use) / batch, 0),
