@@ -35,6 +35,20 @@ export {
   parameterCount,
 } from "./model-shape.js";
 export {
+  type BatchSpread,
+  batchSpread,
+  bestDecay,
+  type Drift,
+  exampleNoise,
+  gradientNoise,
+  type Noise,
+  rowsNeeded,
+  type SizeSpread,
+  type Staleness,
+  staleness,
+  twoBatchNoise,
+} from "./noise.js";
+export {
   type Arguments,
   argumentsOf,
   createObjective,

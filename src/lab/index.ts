@@ -1,7 +1,7 @@
 /** Problems, runs on disk, races and reports. Node only. */
 export { UserError } from "./errors.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
-export { type GradientNoise, gradientNoise, type Probe, type ProbeOptions, probe } from "./probe.js";
+export { type Probe, type ProbeOptions, probe } from "./probe.js";
 export type { Problem, ProblemInstance, ProblemKind, RunDefaults } from "./problem.js";
 export { openProblem, problems } from "./problems/registry.js";
 export { type Supervised, startSupervised } from "./problems/supervised.js";

@@ -4,6 +4,7 @@ import { diagonalBlock } from "../curvature/block.js";
 import { type Condition, condition } from "../curvature/condition.js";
 import { type Estimate, hutchinson } from "../curvature/hutchinson.js";
 import { type Eigenpair, extremeEigenpairs } from "../curvature/lanczos.js";
+import { gradientNoise, type Noise } from "../curvature/noise.js";
 import { curvatureOperator } from "../curvature/operator.js";
 import type { CurvatureKind } from "../curvature/products.js";
 import { type SpectralDensity, spectralDensity } from "../curvature/spectral-density.js";
@@ -29,7 +30,7 @@ export interface Probe {
   readonly examples: number;
   readonly loss: number;
   readonly gradientNorm: number;
-  readonly noise: GradientNoise;
+  readonly noise: Noise;
   readonly trace: Estimate;
   /** λ₁ ≥ λ₂ ≥ …, with residuals. */
   readonly eigenvalues: readonly Pick<Eigenpair, "value" | "residual">[];
@@ -42,41 +43,6 @@ export interface Probe {
     /** Of the layer's own diagonal block. */
     readonly largest: number;
   }[];
-}
-
-/** tr Σ of single examples' gradients, ‖∇L‖², and their ratio: the batch size at which noise and gradient are equal. */
-export interface GradientNoise {
-  readonly variance: number;
-  readonly squaredNorm: number;
-  /** Infinite where the noise hides the gradient on these batches. */
-  readonly scale: number;
-}
-
-/**
- * The simple noise scale tr Σ / ‖∇L‖² (McCandlish et al. 2018, appendix A.1) from gradients of K batches of B examples:
- * their mean square norm is ‖∇L‖² + tr Σ/B, the square norm of their mean ‖∇L‖² + tr Σ/(KB).
- *
- *     gradientNoise([[1, 0], [0, 1]], 8)   // variance 8, squared norm 0: pure noise
- */
-export function gradientNoise(gradients: readonly ArrayLike<number>[], batch: number): GradientNoise {
-  const count = gradients.length;
-  const size = gradients[0]!.length;
-  let [single, mean] = [0, 0];
-  for (let i = 0; i < size; i++) {
-    let sum = 0;
-    for (const gradient of gradients) {
-      sum += gradient[i]!;
-      single += gradient[i]! ** 2 / count;
-    }
-    mean += (sum / count) ** 2;
-  }
-  const variance = (single - mean) / (1 / batch - 1 / (count * batch));
-  const squaredNorm = (count * mean - single) / (count - 1);
-  return {
-    variance,
-    squaredNorm,
-    scale: squaredNorm > 0 ? variance / squaredNorm : Number.POSITIVE_INFINITY,
-  };
 }
 
 /**
