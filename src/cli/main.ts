@@ -8,6 +8,7 @@ import {
   addLimitOptions,
   type InfoFlags,
   type ListFlags,
+  type NoiseFlags,
   type ProbeFlags,
   type RaceFlags,
   type TrainFlags,
@@ -87,6 +88,28 @@ const probe = program
   .option("--top <count>", "largest eigenvalues to show (default: 10)");
 addEngineOptions(probe).action(async (problem: string | undefined, flags: ProbeFlags) => {
   await (await import("./probe.js")).probe(problem, flags);
+});
+
+const noise = program
+  .command("noise [problem]")
+  .summary("measure how noisy gradient and curvature are, by size of batch")
+  .description(
+    "Measures the noise of the gradient, of the Hessian's diagonal and of Kronecker factors by size of batch, at the\n" +
+      "initial parameters or where a run has come to; then trains on, to see how fast the factors move. Says which\n" +
+      "batch each method needs, and which decay its averages should have.",
+  )
+  .option("--run <folder>", "at the last checkpoint of this run")
+  .option("--seed <number>", "of the initial values, batches and estimates (default: 0)")
+  .option("--smallest <size>", "examples in the smallest batch (default: 8)")
+  .option("--batches <count>", "how many of them: 4, 8, 16, ... (default: 64)")
+  .option("--error <fraction>", "wanted error of a factor beside its largest eigenvalue (default: 0.5)")
+  .option("--decay <fraction>", "decay of the factors' average (default: 0.95)")
+  .option("--steps <count>", "updates to watch the factors move, 0 for none (default: 160)")
+  .option("--batch <size>", "examples in an update of that training (default: the problem's)")
+  .option("--refresh <steps>", "updates between inversions of the factors (default: 100)")
+  .option("-o, --optimizer <name:settings>", "of that training (default: adam)");
+addEngineOptions(noise).action(async (problem: string | undefined, flags: NoiseFlags) => {
+  await (await import("./noise.js")).noise(problem, flags);
 });
 
 program

@@ -35,6 +35,19 @@ export interface ProbeFlags extends EngineFlags {
   readonly top?: string;
   readonly json?: boolean;
 }
+export interface NoiseFlags extends EngineFlags {
+  readonly run?: string;
+  readonly seed?: string;
+  readonly smallest?: string;
+  readonly batches?: string;
+  readonly batch?: string;
+  readonly steps?: string;
+  readonly refresh?: string;
+  readonly error?: string;
+  readonly decay?: string;
+  readonly optimizer?: string;
+  readonly json?: boolean;
+}
 export interface InfoFlags {
   readonly json?: boolean;
 }
@@ -96,6 +109,15 @@ export function readCount(flag: string, given: string | undefined, least = 1): n
   const value = Number(given);
   if (given.trim() === "" || !Number.isSafeInteger(value) || value < least || value >= 2 ** 31)
     throw new UsageError(`--${flag} is "${given}"; use a whole number of at least ${least}`);
+  return value;
+}
+
+/** @throws UsageError when it is given and no number between 0 and 1. */
+export function readFraction(flag: string, given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (given.trim() === "" || !(value > 0 && value < 1))
+    throw new UsageError(`--${flag} is "${given}"; use a number between 0 and 1`);
   return value;
 }
 

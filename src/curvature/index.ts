@@ -1,4 +1,5 @@
 /** What can be asked of a problem: loss, gradient, curvature, and estimates of its trace and spectrum. */
+export { type ActivationLayer, type ActivationMoments, activationMoments } from "./activations.js";
 export { averageGradient, averageOperator, type Batches } from "./average.js";
 export { diagonalBlock } from "./block.js";
 export { type Condition, type ConditionOptions, condition } from "./condition.js";

@@ -195,22 +195,22 @@ export interface Staleness {
 export interface Drift {
   /** σ: √E‖x_B − x‖² of one estimate, in the units of x, or relative to ‖x‖. */
   readonly noise: number;
-  /** v: ‖x_{t+1} − x_t‖ an update, in the same units. */
-  readonly speed: number;
+  /** ‖x_{t+Δ} − x_t‖ as a function of Δ in updates, in the same units; for a steady speed v, Δ ↦ vΔ. */
+  readonly moved: (updates: number) => number;
 }
 
 /**
  * The error of x̂ ← β x̂ + (1 − β) x_B, an estimate every `interval` updates, used until `refresh` updates later:
  *
- *     error² = σ² (1 − β)/(1 + β) + (v · lag)²,    lag = interval·β/(1 − β) + (refresh − 1)/2
+ *     error² = σ² (1 − β)/(1 + β) + moved(lag)²,    lag = interval·β/(1 − β) + (refresh − 1)/2
  *
- * The first term is the stationary variance of the average; the second holds where x moves steadily in one direction,
- * the worst it can do.
+ * The first term is the stationary variance of the average; the second takes all of it to be as old as its mean age,
+ * which is exact where x moves steadily in one direction.
  *
- *     staleness({ noise: 0.3, speed: 0.001 }, 0.95)   // 39 batches, lag 19: error 0.0516
+ *     staleness({ noise: 0.3, moved: (updates) => 0.001 * updates }, 0.95)   // 39 batches, lag 19: error 0.0516
  */
 export function staleness(
-  { noise, speed }: Drift,
+  { noise, moved }: Drift,
   decay: number,
   { interval = 1, refresh = 1 }: { readonly interval?: number; readonly refresh?: number } = {},
 ): Staleness {
@@ -219,14 +219,14 @@ export function staleness(
   const lag = (interval * decay) / (1 - decay) + (refresh - 1) / 2;
   const batches = (1 + decay) / (1 - decay);
   const sampling = noise / Math.sqrt(batches);
-  const drift = speed * lag;
+  const drift = moved(lag);
   return { lag, batches, sampling, drift, error: Math.hypot(sampling, drift) };
 }
 
 /**
  * The decay of least error, by golden sections in log(1 − β), from 0 to 1 − 10⁻⁶.
  *
- *     bestDecay({ noise: 0.3, speed: 0.001 })
+ *     bestDecay({ noise: 0.3, moved: (updates) => 0.001 * updates })
  */
 export function bestDecay(
   drift: Drift,

@@ -1,6 +1,14 @@
 /** Problems, runs on disk, races and reports. Node only. */
 export { UserError } from "./errors.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
+export {
+  type DriftOptions,
+  type FactorDrift,
+  measureDrift,
+  measureNoise,
+  type NoiseMeasurement,
+  type NoiseOptions,
+} from "./noise.js";
 export { type Probe, type ProbeOptions, probe } from "./probe.js";
 export type { Problem, ProblemInstance, ProblemKind, RunDefaults } from "./problem.js";
 export { openProblem, problems } from "./problems/registry.js";

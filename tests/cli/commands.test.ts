@@ -240,3 +240,24 @@ describe("other commands", () => {
     expect((await ended).stderr).toBe("");
   });
 });
+
+describe("thalweg noise", () => {
+  it("measures noise by size of batch, and what it means for each method", () => {
+    const args = ["noise", table, "--batches", "8", "--smallest", "4", "--steps", "16"];
+    const { code, stdout } = thalweg(root, args);
+    expect(code).toBe(0);
+    expect(stdout).toContain("Smallest batches that follow");
+    expect(stdout).toContain("Staleness in a training by adam");
+    const json = JSON.parse(thalweg(root, [...args, "--json"]).stdout);
+    expect(json.quantities[0].sizes.map((size: { batch: number }) => size.batch)).toEqual([4, 8, 16]);
+    expect(json.drift[0].changes).toHaveLength(8);
+  });
+  it("refuses what cannot be measured", () => {
+    expect(thalweg(root, ["noise", table, "--batches", "12"])).toMatchObject({ code: 1 });
+    const { code, stderr } = thalweg(root, ["noise", table, "--decay", "1.5"]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('--decay is "1.5"; use a number between 0 and 1'),
+    ]);
+  });
+});

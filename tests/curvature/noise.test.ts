@@ -156,12 +156,13 @@ describe("how many rows a covariance needs", () => {
 });
 
 describe("averages over time", () => {
+  const steady = (speed: number) => (updates: number) => speed * updates;
   it("with decay β are worth (1 + β)/(1 − β) batches and lag by β/(1 − β)", () => {
-    const { lag, batches, error, sampling, drift } = staleness({ noise: 0.3, speed: 0.001 }, 0.95);
+    const { lag, batches, error, sampling, drift } = staleness({ noise: 0.3, moved: steady(0.001) }, 0.95);
     expect(lag).toBeCloseTo(19, 9);
     expect(batches).toBeCloseTo(39, 9);
     expect(error).toBeCloseTo(Math.hypot(sampling, drift), 12);
-    expect(staleness({ noise: 1, speed: 0 }, 0.99, { interval: 10, refresh: 100 }).lag).toBeCloseTo(
+    expect(staleness({ noise: 1, moved: steady(0) }, 0.99, { interval: 10, refresh: 100 }).lag).toBeCloseTo(
       990 + 49.5,
       6,
     );
@@ -176,15 +177,18 @@ describe("averages over time", () => {
       average = beta * average + (1 - beta) * (speed * t + sigma * rng.normal());
       if (t > 1000) squares += (average - speed * t) ** 2 / (steps - 1001);
     }
-    expect(Math.sqrt(squares) / staleness({ noise: sigma, speed }, beta).error).toBeCloseTo(1, 1);
+    expect(Math.sqrt(squares) / staleness({ noise: sigma, moved: steady(speed) }, beta).error).toBeCloseTo(
+      1,
+      1,
+    );
   });
   it("the best decay is better than its neighbours, and 0 where nothing is noisy", () => {
-    const drift = { noise: 0.3, speed: 0.001 };
+    const drift = { noise: 0.3, moved: steady(0.001) };
     const best = bestDecay(drift);
     const error = (beta: number) => staleness(drift, beta).error;
     for (const factor of [0.8, 1.25]) expect(error(best)).toBeLessThan(error(1 - (1 - best) * factor));
-    expect(bestDecay({ noise: 0, speed: 1 })).toBe(0);
-    expect(bestDecay({ noise: 1, speed: 0 })).toBeGreaterThan(0.99999);
+    expect(bestDecay({ noise: 0, moved: steady(1) })).toBe(0);
+    expect(bestDecay({ noise: 1, moved: steady(0) })).toBeGreaterThan(0.99999);
     expect(() => staleness(drift, 1)).toThrow("the decay is 1; use a number from 0 to below 1");
   });
 });
