@@ -4,7 +4,14 @@ import pc from "picocolors";
 export const exitCodes = { failure: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
 
 /** Errors that are sentences for the user; anything else is a defect of this program. */
-const sentences = new Set(["UserError", "SettingsError", "DataError", "ShapeError", "RuntimeError"]);
+const sentences = new Set([
+  "UserError",
+  "SettingsError",
+  "DataError",
+  "ShapeError",
+  "RuntimeError",
+  "AdvisorError",
+]);
 
 export function fail(error: unknown, debug: boolean): void {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
