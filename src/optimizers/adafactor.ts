@@ -13,6 +13,7 @@
  */
 import type { Entry } from "../nn/parameters.js";
 import { concat, type Tensor } from "../tensor/tensor.js";
+import { gradients } from "./catalogue.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, flag, notNegative, positive } from "./settings.js";
@@ -92,16 +93,25 @@ const scaleByFactors = (s: AdafactorOptions): Transform => ({
 export const adafactor = firstOrderMethod(
   {
     name: "adafactor",
+    family: "first order",
     description: "Adam's scaling with hardly any memory: for models whose moments would not fit.",
     reference: "Shazeer & Stern 2018, Adafactor: adaptive learning rates with sublinear memory cost",
+    asks: gradients,
+    treats: [
+      { arrays: "two or more axes", how: "mean squares as a row and a column of the last two axes" },
+      { arrays: "vectors and scalars", how: "as Adam, each element with its own mean square" },
+    ],
     options: {
-      ...rateOptions(0.01),
-      decayExponent: positive(0.8, "c: averages keep 1 − t^−c"),
+      ...rateOptions(0.01, [0.001, 0.1]),
+      decayExponent: positive(0.8, "c: averages keep 1 − t^−c", { typical: [0.5, 0.9], sensitivity: "low" }),
       epsilon: positive(1e-30, "ε₁: added to the squares"),
       leastSize: positive(1e-3, "ε₂: smallest size of an array by which η is multiplied"),
       clipRms: positive(1, "d: bound on the root mean square of an array's step before η"),
       relative: flag(true, "multiply η by the array's root mean square"),
-      weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ"),
+      weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ", {
+        typical: [0.001, 0.1],
+        sensitivity: "low",
+      }),
       decay: choice(
         "matrices",
         ["matrices", "all"],

@@ -8,6 +8,7 @@
  *
  * Memory: one vector as long as θ. FLOPs: 7n after the gradient.
  */
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { notNegative, positive } from "./settings.js";
@@ -29,15 +30,24 @@ const scaleBySum = (initial: number, epsilon: number): Transform => ({
 export const adagrad = firstOrderMethod(
   {
     name: "adagrad",
+    family: "first order",
     description:
       "Divides by the root of the summed squares: for sparse features, where rare ones keep large steps.",
     reference:
       "Duchi, Hazan, Singer 2011, Adaptive subgradient methods for online learning and stochastic optimization",
+    asks: gradients,
+    treats: everyElement("divided by the root of its summed squares"),
     options: {
-      ...rateOptions(0.01),
-      initialSum: notNegative(0, "s₀: larger values make the first steps shorter"),
-      epsilon: positive(1e-10, "ε: keeps the division finite"),
-      l2: notNegative(0, "λ: adds λθ to the gradient"),
+      ...rateOptions(0.01, [0.001, 0.3]),
+      initialSum: notNegative(0, "s₀: larger values make the first steps shorter", {
+        typical: [1e-6, 1],
+        sensitivity: "low",
+      }),
+      epsilon: positive(1e-10, "ε: keeps the division finite", {
+        typical: [1e-10, 0.0001],
+        sensitivity: "low",
+      }),
+      l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),
     },
   },
   (s) => [l2(s.l2), scaleBySum(s.initialSum, s.epsilon)],

@@ -30,20 +30,35 @@ import {
 import { chain, type Transform, type TransformSpec, zeroVector } from "./transform.js";
 
 const options = {
-  ...rateOptions(0.1),
-  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept"),
-  beta2: decayRate(0.999, "β₂: how much of the mean square of the diagonal is kept"),
-  epsilon: positive(1e-4, "ε: keeps the division finite"),
-  hessianPower: fraction(1, "p: 1 divides by the diagonal's size, 0.5 by its root, 0 not at all"),
+  ...rateOptions(0.1, [0.01, 0.5]),
+  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept", {
+    typical: [0.8, 0.98],
+    sensitivity: "low",
+  }),
+  beta2: decayRate(0.999, "β₂: how much of the mean square of the diagonal is kept", {
+    typical: [0.99, 0.9999],
+    sensitivity: "medium",
+  }),
+  epsilon: positive(1e-4, "ε: keeps the division finite", { typical: [1e-8, 0.01], sensitivity: "medium" }),
+  hessianPower: fraction(1, "p: 1 divides by the diagonal's size, 0.5 by its root, 0 not at all", {
+    typical: [0.5, 1],
+    sensitivity: "medium",
+  }),
   averaging: choice(
     "window",
     ["window", "windowOfMagnitudes", "none"],
     "of the diagonal over a convolution's window: of its values (the paper), of their magnitudes (its authors' program), or none",
   ),
-  every: positiveCount(1, "k: updates from one estimate of the diagonal to the next"),
+  every: positiveCount(1, "k: updates from one estimate of the diagonal to the next", {
+    typical: [1, 10],
+    sensitivity: "low",
+  }),
   probes: positiveCount(1, "products with random signs that are averaged in an estimate"),
   seed: count(0, "of the random signs"),
-  weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ"),
+  weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ", {
+    typical: [1e-5, 0.01],
+    sensitivity: "low",
+  }),
   decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
 };
 type Settings = SettingsOf<typeof options>;
@@ -91,9 +106,15 @@ const scaleByDiagonal = (s: Settings, diagonal: Tensor | undefined): Transform =
 export const adahessian = defineMethod(
   {
     name: "adahessian",
+    family: "diagonal curvature",
     description:
       "Adam that divides by the Hessian's diagonal: follows curvature instead of the gradient's size, for two to three times the work.",
     reference: "Yao et al. 2021, ADAHESSIAN: an adaptive second order optimizer for machine learning",
+    asks: { questions: ["gradients", "hessianVectorProducts"], batch: "any" },
+    treats: [
+      { arrays: "weights of convolutions", how: "the diagonal averaged over the window" },
+      { arrays: "others", how: "each element by its own entry of the diagonal" },
+    ],
     options,
   },
   (s) => {

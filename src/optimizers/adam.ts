@@ -11,6 +11,7 @@
  * Memory: two vectors as long as θ (AMSGrad: three). FLOPs: about 14n after the gradient.
  */
 import { full, type Tensor } from "../tensor/tensor.js";
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { decayRate, flag, notNegative, positive } from "./settings.js";
@@ -60,19 +61,34 @@ export function scaleByAdam(
 }
 
 export const adamOptions = {
-  ...rateOptions(0.001),
-  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept"),
-  beta2: decayRate(0.999, "β₂: how much of the mean square is kept"),
-  epsilon: positive(1e-8, "ε: keeps the division finite"),
+  ...rateOptions(0.001, [0.0001, 0.01]),
+  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept", {
+    typical: [0.8, 0.98],
+    sensitivity: "low",
+  }),
+  beta2: decayRate(0.999, "β₂: how much of the mean square is kept", {
+    typical: [0.9, 0.9999],
+    sensitivity: "medium",
+  }),
+  epsilon: positive(1e-8, "ε: keeps the division finite", { typical: [1e-10, 0.0001], sensitivity: "low" }),
   amsgrad: flag(false, "divide by the largest mean square so far"),
 };
 
 export const adam = firstOrderMethod(
   {
     name: "adam",
+    family: "first order",
     description: "Scales every element by its own gradient's size: little tuning, the usual first choice.",
     reference: "Kingma & Ba 2015, Adam: a method for stochastic optimization",
-    options: { ...adamOptions, l2: notNegative(0, "λ: adds λθ to the gradient, before the averages") },
+    asks: gradients,
+    treats: everyElement("divided by the root of its own mean square"),
+    options: {
+      ...adamOptions,
+      l2: notNegative(0, "λ: adds λθ to the gradient, before the averages", {
+        typical: [1e-6, 0.001],
+        sensitivity: "low",
+      }),
+    },
   },
   (s) => [l2(s.l2), scaleByAdam(s)],
 );

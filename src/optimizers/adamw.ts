@@ -8,6 +8,7 @@
  * Memory: two vectors as long as θ, and one for a mask that is not all. FLOPs: about 16n after the gradient.
  */
 import { adamOptions, scaleByAdam } from "./adam.js";
+import { everyElement, gradients } from "./catalogue.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { choice, notNegative } from "./settings.js";
@@ -15,11 +16,17 @@ import { choice, notNegative } from "./settings.js";
 export const adamw = firstOrderMethod(
   {
     name: "adamw",
+    family: "first order",
     description: "Adam with weight decay that its scaling does not touch: the standard for transformers.",
     reference: "Loshchilov & Hutter 2019, Decoupled weight decay regularization",
+    asks: gradients,
+    treats: everyElement("divided by the root of its own mean square"),
     options: {
       ...adamOptions,
-      weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ"),
+      weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ", {
+        typical: [0.001, 0.5],
+        sensitivity: "medium",
+      }),
       decay: choice(
         "matrices",
         ["matrices", "all"],

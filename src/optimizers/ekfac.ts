@@ -12,7 +12,12 @@
  */
 import type { Objective } from "../curvature/objective.js";
 import { eigenbases } from "./kfac/eigenbases.js";
-import { checkSettings, type KroneckerSettings, kroneckerOptions } from "./kfac/settings.js";
+import {
+  checkSettings,
+  type KroneckerSettings,
+  kroneckerOptions,
+  kroneckerTreatment,
+} from "./kfac/settings.js";
 import { type Clock, startKronecker } from "./kfac/training.js";
 import { defineMethod } from "./method.js";
 import type { Training } from "./optimizer.js";
@@ -37,10 +42,16 @@ export const startEkfac = (objective: Objective, settings: KroneckerSettings, cl
 export const ekfac = defineMethod(
   {
     name: "ekfac",
+    family: "second order",
     description:
       "K-FAC with second moments corrected in its eigenbasis: a closer curvature for rarer decompositions.",
     reference:
       "George et al. 2018, Fast approximate natural gradient descent in a Kronecker-factored eigenbasis",
+    asks: {
+      questions: ["gradients", "factors", "losses", "gaussNewtonVectorProducts"],
+      batch: "any",
+    },
+    treats: kroneckerTreatment,
     options: kroneckerOptions,
   },
   (settings) => {

@@ -25,6 +25,7 @@
  */
 import type { Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
+import { everyElement } from "./catalogue.js";
 import { type ConjugateGradient, compileConjugateGradient, relativeProgress } from "./conjugate-gradient.js";
 import { adaptDamping, isExhausted, trustRatio } from "./damping.js";
 import { compileEmpiricalDiagonal } from "./empirical-diagonal.js";
@@ -49,13 +50,25 @@ import {
 
 const options = {
   curvature: choice("gaussNewton", ["gaussNewton", "hessian"], "A; gaussNewton is never negative"),
-  damping: positive(1, "λ: the first one; it then follows the ratio of reductions"),
-  iterations: count(250, "most iterations of conjugate gradients in a step"),
-  progress: positive(5e-4, "ε: iterations end when the model gains less than this a step"),
-  warmStart: decayRate(0.95, "w: how much of the last solution the next one begins with"),
+  damping: positive(1, "λ: the first one; it then follows the ratio of reductions", {
+    typical: [0.01, 100],
+    sensitivity: "low",
+  }),
+  iterations: count(250, "most iterations of conjugate gradients in a step", {
+    typical: [20, 300],
+    sensitivity: "medium",
+  }),
+  progress: positive(5e-4, "ε: iterations end when the model gains less than this a step", {
+    typical: [0.0001, 0.005],
+    sensitivity: "medium",
+  }),
+  warmStart: decayRate(0.95, "w: how much of the last solution the next one begins with", {
+    typical: [0.5, 0.98],
+    sensitivity: "low",
+  }),
   preconditioner: choice("empiricalFisher", ["empiricalFisher", "none"], "of the iterations"),
   preconditionerDraws: count(8, "gradients from which its diagonal is estimated; exact with one an example"),
-  preconditionerExponent: fraction(0.75, "of the damped diagonal"),
+  preconditionerExponent: fraction(0.75, "of the damped diagonal", { typical: [0.5, 1], sensitivity: "low" }),
   curvatureExamples: count(0, "examples of the batch, its first, on which curvature is taken; 0 for all"),
   backtracking: flag(true, "whether earlier iterates are tried"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
@@ -69,9 +82,21 @@ type Settings = SettingsOf<typeof options>;
 export const hessianFree = defineMethod(
   {
     name: "hessianFree",
+    family: "second order",
     description:
       "Gauss–Newton steps by conjugate gradients: strong curvature for any number of parameters, on large batches.",
     reference: "Martens 2010, Deep learning via Hessian-free optimization",
+    asks: {
+      questions: [
+        "gradients",
+        "losses",
+        "gaussNewtonVectorProducts",
+        "hessianVectorProducts",
+        "preconditionerGradients",
+      ],
+      batch: "large",
+    },
+    treats: everyElement("with all others, through products"),
     options,
   },
   (settings) => ({ name: "hessianFree", settings, start: (objective) => start(objective, settings) }),

@@ -4,6 +4,7 @@ export { adahessian } from "./adahessian.js";
 export { adam, biasCorrection, scaleByAdam } from "./adam.js";
 export { adamw } from "./adamw.js";
 export { onArrays } from "./arrays.js";
+export { type Asks, type Family, families, type Question, type Treatment } from "./catalogue.js";
 export { clipByGlobalNorm } from "./clip.js";
 export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
 export { ekfac, startEkfac } from "./ekfac.js";
@@ -15,7 +16,14 @@ export { lamb } from "./lamb.js";
 export { lars } from "./lars.js";
 export { lbfgs } from "./lbfgs.js";
 export { lion } from "./lion.js";
-export { defineMethod, firstOrderMethod, type Method, rateOptions, scheduleOf } from "./method.js";
+export {
+  type About,
+  defineMethod,
+  firstOrderMethod,
+  type Method,
+  rateOptions,
+  scheduleOf,
+} from "./method.js";
 export { momentum, traceMomentum } from "./momentum.js";
 export { muon, orthogonalize } from "./muon.js";
 export { didYouMean, nearestNames } from "./names.js";
@@ -35,7 +43,15 @@ export {
   stepwise,
   warmUp,
 } from "./schedule.js";
-export { type Option, type Options, readSettings, SettingsError, type SettingsOf } from "./settings.js";
+export {
+  type Option,
+  type Options,
+  readSettings,
+  type Sensitivity,
+  SettingsError,
+  type SettingsOf,
+  type Typical,
+} from "./settings.js";
 export { shampoo } from "./shampoo.js";
 export { soap } from "./soap.js";
 export { sophia } from "./sophia.js";

@@ -15,7 +15,7 @@
  */
 import type { Objective } from "../curvature/objective.js";
 import { invertedFactors } from "./kfac/inverted-factors.js";
-import { checkSettings, kroneckerOptions } from "./kfac/settings.js";
+import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
 import { type Clock, startKronecker } from "./kfac/training.js";
 import { defineMethod } from "./method.js";
 import type { Training } from "./optimizer.js";
@@ -56,10 +56,16 @@ export const startKfac = (
 export const kfac = defineMethod(
   {
     name: "kfac",
+    family: "second order",
     description:
       "Kronecker-factored natural gradient: few steps for networks of dense, convolutional and attention layers, at up to twice the cost of a gradient step.",
     reference:
       "Martens & Grosse 2015, Optimizing neural networks with Kronecker-factored approximate curvature",
+    asks: {
+      questions: ["gradients", "factors", "losses", "gaussNewtonVectorProducts"],
+      batch: "any",
+    },
+    treats: kroneckerTreatment,
     options,
   },
   (settings) => {

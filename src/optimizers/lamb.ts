@@ -11,6 +11,7 @@
  * Memory: two vectors as long as θ, and one for a mask that is not all. FLOPs: about 21n after the gradient.
  */
 import { biasCorrection, scaleByAdam } from "./adam.js";
+import { gradients } from "./catalogue.js";
 import { decayBefore, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions, scheduleOf } from "./method.js";
 import { choice, decayRate, notNegative, positive } from "./settings.js";
@@ -23,14 +24,34 @@ import { trustRatio } from "./trust-ratio.js";
 export const lamb = firstOrderMethod(
   {
     name: "lamb",
+    family: "layerwise",
     description: "Adam with a rate of its own for each layer: for transformers and large batches.",
     reference: "You et al. 2020, Large batch optimization for deep learning: training BERT in 76 minutes",
+    asks: gradients,
+    treats: [
+      {
+        arrays: "every array (layers=matrices: two or more axes)",
+        how: "Adam with a rate in proportion to its weights",
+      },
+    ],
     options: {
-      ...rateOptions(0.002),
-      beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept"),
-      beta2: decayRate(0.999, "β₂: how much of the mean square is kept"),
-      epsilon: positive(1e-6, "ε: keeps the division finite"),
-      weightDecay: notNegative(0.01, "λ: how strongly the parameters shrink"),
+      ...rateOptions(0.002, [0.0005, 0.02]),
+      beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept", {
+        typical: [0.8, 0.98],
+        sensitivity: "low",
+      }),
+      beta2: decayRate(0.999, "β₂: how much of the mean square is kept", {
+        typical: [0.9, 0.9999],
+        sensitivity: "low",
+      }),
+      epsilon: positive(1e-6, "ε: keeps the division finite", {
+        typical: [1e-8, 0.0001],
+        sensitivity: "low",
+      }),
+      weightDecay: notNegative(0.01, "λ: how strongly the parameters shrink", {
+        typical: [0.001, 0.1],
+        sensitivity: "medium",
+      }),
       decay: choice(
         "matrices",
         ["matrices", "all"],

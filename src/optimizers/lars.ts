@@ -10,6 +10,7 @@
  * stands outside the buffer, as in momentum; the paper's stands inside, which is the same while η is constant.
  * Memory: one vector as long as θ. FLOPs: about 11n after the gradient.
  */
+import { gradients } from "./catalogue.js";
 import { masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { traceMomentum } from "./momentum.js";
@@ -42,18 +43,34 @@ const layerwise = (s: LarsOptions): Transform =>
 export const lars = firstOrderMethod(
   {
     name: "lars",
+    family: "layerwise",
     description:
       "Momentum with a rate of its own for each layer: for convolutional networks and large batches.",
     reference: "You, Gitman, Ginsburg 2017, Large batch training of convolutional networks",
+    asks: gradients,
+    treats: [
+      {
+        arrays: "two or more axes (layers=all: every array)",
+        how: "momentum with a rate in proportion to its weights",
+      },
+      { arrays: "others", how: "plain momentum, no decay" },
+    ],
     options: {
-      ...rateOptions(1),
-      momentum: decayRate(0.9, "μ: how much of the last step is kept"),
+      ...rateOptions(1, [0.1, 10]),
+      momentum: decayRate(0.9, "μ: how much of the last step is kept", {
+        typical: [0.8, 0.99],
+        sensitivity: "medium",
+      }),
       nesterov: flag(false, "look ahead by one more step of momentum"),
       trustCoefficient: notNegative(
         0.001,
         "c: length of a layer's step in parts of its weights; 0 for no ratio",
+        { typical: [0.0001, 0.01], sensitivity: "medium" },
       ),
-      weightDecay: notNegative(0, "λ: adds λθ to the gradient of the arrays that take part"),
+      weightDecay: notNegative(0, "λ: adds λθ to the gradient of the arrays that take part", {
+        typical: [1e-5, 0.001],
+        sensitivity: "medium",
+      }),
       layers: choice(
         "matrices",
         ["matrices", "all"],

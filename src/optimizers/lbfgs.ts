@@ -18,6 +18,7 @@
  * without (2 where overlap is 1).
  */
 import type { Objective } from "../curvature/objective.js";
+import { everyElement } from "./catalogue.js";
 import { compileCurvaturePairs } from "./curvature-pairs.js";
 import { compileEvaluation, compileInnerProduct, type Point } from "./evaluation.js";
 import { fingerprint } from "./fingerprint.js";
@@ -38,17 +39,29 @@ import {
 } from "./settings.js";
 
 const options = {
-  memory: count(10, "m: pairs that are kept, at least one"),
+  memory: count(10, "m: pairs that are kept, at least one", { typical: [5, 50], sensitivity: "low" }),
   lineSearch: choice(
     "strongWolfe",
     ["strongWolfe", "none"],
     "strongWolfe for batches that stay the same, none for batches that change",
   ),
-  learningRate: positive(1, "η: the first step length tried, or the only one"),
-  damping: notNegative(0.1, "without a line search: λ of y + λs, which keeps H below 1/λ"),
-  overlap: fraction(0.25, "without a line search: the share of the batch on which curvature is taken"),
+  learningRate: positive(1, "η: the first step length tried, or the only one", {
+    typical: [0.1, 1],
+    sensitivity: "medium",
+  }),
+  damping: notNegative(0.1, "without a line search: λ of y + λs, which keeps H below 1/λ", {
+    typical: [0.01, 1],
+    sensitivity: "medium",
+  }),
+  overlap: fraction(0.25, "without a line search: the share of the batch on which curvature is taken", {
+    typical: [0.1, 1],
+    sensitivity: "low",
+  }),
   decrease: positive(1e-4, "c₁: sufficient decrease of the loss"),
-  flatness: positive(0.9, "c₂: how much of the slope may be left"),
+  flatness: positive(0.9, "c₂: how much of the slope may be left", {
+    typical: [0.1, 0.95],
+    sensitivity: "low",
+  }),
   searchEvaluations: count(25, "most points of a line search"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
 } satisfies Options;
@@ -61,9 +74,12 @@ type Settings = SettingsOf<typeof options>;
 export const lbfgs = defineMethod(
   {
     name: "lbfgs",
+    family: "quasi-Newton",
     description:
       "Curvature from the last steps: on full batches fast and nearly without settings, for any number of parameters.",
     reference: "Liu & Nocedal 1989, On the limited memory BFGS method for large scale optimization",
+    asks: { questions: ["gradients", "sampleGradients"], batch: "full" },
+    treats: everyElement("with all others, through the last m steps"),
     options,
   },
   (settings) => {

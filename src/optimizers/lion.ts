@@ -8,6 +8,7 @@
  * Every element moves by η: rates are three to ten times smaller than AdamW's, and λ as much larger.
  * Memory: one vector as long as θ. FLOPs: 9n after the gradient.
  */
+import { everyElement, gradients } from "./catalogue.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, decayRate, notNegative } from "./settings.js";
@@ -32,13 +33,25 @@ const signOfMomentum = (beta1: number, beta2: number): Transform => ({
 export const lion = firstOrderMethod(
   {
     name: "lion",
+    family: "first order",
     description: "Steps of one size in every element: half of Adam's memory, for large batches.",
     reference: "Chen et al. 2023, Symbolic discovery of optimization algorithms",
+    asks: gradients,
+    treats: everyElement("moved by η, whatever its gradient"),
     options: {
-      ...rateOptions(1e-4),
-      beta1: decayRate(0.9, "β₁: how much of the momentum is in the sign"),
-      beta2: decayRate(0.99, "β₂: how much of the momentum is kept"),
-      weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ"),
+      ...rateOptions(1e-4, [1e-5, 0.001]),
+      beta1: decayRate(0.9, "β₁: how much of the momentum is in the sign", {
+        typical: [0.8, 0.98],
+        sensitivity: "low",
+      }),
+      beta2: decayRate(0.99, "β₂: how much of the momentum is kept", {
+        typical: [0.9, 0.999],
+        sensitivity: "low",
+      }),
+      weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ", {
+        typical: [0.01, 3],
+        sensitivity: "medium",
+      }),
       decay: choice(
         "matrices",
         ["matrices", "all"],

@@ -1,4 +1,5 @@
 /** A method by name: what it is, what can be set, and how an optimizer is made of it. */
+import type { Asks, Family, Treatment } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { firstOrder } from "./first-order.js";
 import type { Optimizer } from "./optimizer.js";
@@ -16,14 +17,23 @@ import {
 } from "./settings.js";
 import { chain, type Transform } from "./transform.js";
 
-export interface Method<O extends Options = Options> {
+/** What is known of a method without an objective: its entry in the catalogue. */
+export interface About<O extends Options = Options> {
   readonly name: string;
+  readonly family: Family;
   /** One sentence: what it does, and when it is the one to use. */
   readonly description: string;
   /** Where it was published. */
   readonly reference: string;
   /** Every setting with its default, range and meaning. */
   readonly options: O;
+  /** What it asks of the objective, and how large a batch it wants. */
+  readonly asks: Asks;
+  /** Which arrays of θ it treats how. */
+  readonly treats: readonly Treatment[];
+}
+
+export interface Method<O extends Options = Options> extends About<O> {
   /** The settings of `create()`. */
   readonly defaults: SettingsOf<O>;
   /**
@@ -35,12 +45,7 @@ export interface Method<O extends Options = Options> {
 
 /** A method from its declaration. */
 export function defineMethod<O extends Options>(
-  about: {
-    readonly name: string;
-    readonly description: string;
-    readonly reference: string;
-    readonly options: O;
-  },
+  about: About<O>,
   build: (settings: SettingsOf<O>) => Optimizer,
 ): Method<O> {
   return {
@@ -51,9 +56,12 @@ export function defineMethod<O extends Options>(
 }
 
 /** Settings of the learning rate and of clipping: every first-order method has these. */
-export const rateOptions = (learningRate: number) =>
+export const rateOptions = (learningRate: number, typical: readonly [from: number, to: number]) =>
   ({
-    learningRate: positive(learningRate, "step size η; the peak, where it follows a schedule"),
+    learningRate: positive(learningRate, "step size η; the peak, where it follows a schedule", {
+      typical,
+      sensitivity: "high",
+    }),
     schedule: choice(
       "constant",
       ["constant", "cosine", "linear", "step", "exponential"],
@@ -64,7 +72,10 @@ export const rateOptions = (learningRate: number) =>
     decayFactor: fraction(0.1, "for step and exponential"),
     finalFraction: fraction(0, "for cosine and linear"),
     warmupSteps: count(0, "updates over which η rises linearly to its peak; 0 for none"),
-    clipNorm: notNegative(0, "gradients longer than this are shortened to it; 0 for no clipping"),
+    clipNorm: notNegative(0, "gradients longer than this are shortened to it; 0 for no clipping", {
+      typical: [0.1, 10],
+      sensitivity: "low",
+    }),
   }) satisfies Options;
 type RateSettings = SettingsOf<ReturnType<typeof rateOptions>>;
 
@@ -91,12 +102,7 @@ export function scheduleOf(method: string, settings: RateSettings): Schedule {
 
 /** A first-order method: clipping as set, then the method's transforms, then the learning rate as set. */
 export function firstOrderMethod<O extends ReturnType<typeof rateOptions> & Options>(
-  about: {
-    readonly name: string;
-    readonly description: string;
-    readonly reference: string;
-    readonly options: O;
-  },
+  about: About<O>,
   transforms: (settings: SettingsOf<O>) => readonly (Transform | undefined)[],
 ): Method<O> {
   return defineMethod(about, (settings) => {

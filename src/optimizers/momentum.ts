@@ -9,6 +9,7 @@
  * Memory: one vector as long as θ. FLOPs: 4n after the gradient.
  */
 import { full } from "../tensor/tensor.js";
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { decayRate, notNegative } from "./settings.js";
@@ -46,17 +47,23 @@ export function traceMomentum(options: {
 }
 
 export const momentumOptions = {
-  ...rateOptions(0.02),
-  momentum: decayRate(0.9, "μ: how much of the last step is kept"),
+  ...rateOptions(0.02, [0.001, 0.3]),
+  momentum: decayRate(0.9, "μ: how much of the last step is kept", {
+    typical: [0.8, 0.99],
+    sensitivity: "medium",
+  }),
   dampening: decayRate(0, "τ: how much of each new gradient is left out"),
-  l2: notNegative(0, "λ: adds λθ to the gradient"),
+  l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),
 };
 
 export const momentum = firstOrderMethod(
   {
     name: "momentum",
+    family: "first order",
     description: "Gradient descent with a heavy ball: damps the zig-zag across narrow valleys.",
     reference: "Polyak 1964, Some methods of speeding up the convergence of iteration methods",
+    asks: gradients,
+    treats: everyElement("alike"),
     options: momentumOptions,
   },
   (s) => [l2(s.l2), traceMomentum({ decay: s.momentum, dampening: s.dampening })],

@@ -17,6 +17,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { scaleByAdam } from "./adam.js";
 import { onArrays } from "./arrays.js";
+import { gradients } from "./catalogue.js";
 import { decoupledDecay, type Mask, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, count, decayRate, flag, notNegative, positive, SettingsError, text } from "./settings.js";
@@ -99,14 +100,23 @@ const checkNames = (names: string): Transform => ({
 export const muon = firstOrderMethod(
   {
     name: "muon",
+    family: "matrix preconditioner",
     description:
       "Orthogonalizes the momentum of every matrix, Adam for the rest: for the hidden layers of networks.",
     reference: "Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks",
+    asks: gradients,
+    treats: [
+      { arrays: "two or more axes", how: "momentum, orthogonalized; axes before the outputs merged" },
+      { arrays: "vectors, and matrices named in adamFor", how: "Adam with a rate of its own" },
+    ],
     options: {
-      ...rateOptions(0.02),
-      momentum: decayRate(0.95, "μ: how much of the mean gradient of matrices is kept"),
+      ...rateOptions(0.02, [0.005, 0.1]),
+      momentum: decayRate(0.95, "μ: how much of the mean gradient of matrices is kept", {
+        typical: [0.9, 0.98],
+        sensitivity: "medium",
+      }),
       nesterov: flag(true, "look ahead: orthogonalize the average of the mean and the gradient"),
-      iterations: count(5, "of Newton–Schulz"),
+      iterations: count(5, "of Newton–Schulz", { typical: [3, 10], sensitivity: "low" }),
       outputs: choice(
         "last",
         ["last", "first"],
@@ -117,11 +127,17 @@ export const muon = firstOrderMethod(
         "matrices that go by Adam all the same, embeddings and the output layer for example: parts of their names",
         "parts of names separated by commas",
       ),
-      adamRate: positive(3e-4, "learning rate of what goes by Adam; it follows η's schedule"),
-      beta1: decayRate(0.9, "β₁ of Adam"),
-      beta2: decayRate(0.95, "β₂ of Adam"),
+      adamRate: positive(3e-4, "learning rate of what goes by Adam; it follows η's schedule", {
+        typical: [0.0001, 0.01],
+        sensitivity: "medium",
+      }),
+      beta1: decayRate(0.9, "β₁ of Adam", { typical: [0.8, 0.98], sensitivity: "low" }),
+      beta2: decayRate(0.95, "β₂ of Adam", { typical: [0.9, 0.999], sensitivity: "low" }),
       epsilon: positive(1e-10, "ε of Adam"),
-      weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ, with the η of each"),
+      weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ, with the η of each", {
+        typical: [0.001, 0.3],
+        sensitivity: "low",
+      }),
       decay: choice(
         "matrices",
         ["matrices", "all"],

@@ -23,6 +23,7 @@
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
 import type { Buffer } from "../runtime/memory.js";
+import { everyElement } from "./catalogue.js";
 import { compileConjugateGradient, residualBelow } from "./conjugate-gradient.js";
 import { roundingOf } from "./damping.js";
 import { denseFor, solveIndefinite } from "./dense-solve.js";
@@ -39,10 +40,16 @@ const options = {
   curvature: choice("fisher", ["fisher", "sampledFisher", "empiricalFisher", "gaussNewton"], "what F is"),
   solver: choice("cg", ["cg", "dense"], "conjugate gradients, or a dense matrix for few parameters"),
   globalization: choice("trustRegion", ["trustRegion", "none"], "none is the bare damped step"),
-  learningRate: positive(1, "η: the longest step, in natural gradients"),
-  damping: notNegative(1e-3, "λ"),
-  divergence: positive(0.01, "δ: the trust region's radius, as a Kullback–Leibler divergence"),
-  iterations: count(20, "most iterations of conjugate gradients"),
+  learningRate: positive(1, "η: the longest step, in natural gradients", {
+    typical: [0.1, 1],
+    sensitivity: "medium",
+  }),
+  damping: notNegative(1e-3, "λ", { typical: [0.0001, 0.1], sensitivity: "medium" }),
+  divergence: positive(0.01, "δ: the trust region's radius, as a Kullback–Leibler divergence", {
+    typical: [0.001, 0.1],
+    sensitivity: "high",
+  }),
+  iterations: count(20, "most iterations of conjugate gradients", { typical: [5, 50], sensitivity: "low" }),
   residual: positive(1e-8, "iterations end at a residual of this share of the gradient"),
   curvatureExamples: count(0, "examples of the batch, its first, on which F is taken; 0 for all"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
@@ -57,9 +64,21 @@ type Settings = SettingsOf<typeof options>;
 export const naturalGradient = defineMethod(
   {
     name: "naturalGradient",
+    family: "second order",
     description:
       "Steps of bounded change in the model's predictions, whatever its parametrisation: TRPO's step, or the bare damped one.",
     reference: "Amari 1998, Natural gradient works efficiently in learning; Schulman et al. 2015, TRPO",
+    asks: {
+      questions: [
+        "gradients",
+        "fisherVectorProducts",
+        "empiricalFisherVectorProducts",
+        "gaussNewtonVectorProducts",
+        "divergences",
+      ],
+      batch: "large",
+    },
+    treats: everyElement("with all others, through products"),
     options,
   },
   (settings) => ({ name: "naturalGradient", settings, start: (objective) => start(objective, settings) }),

@@ -9,6 +9,7 @@
  * With θ' = θ − ημb this is Nesterov's step with the gradient taken at the look-ahead point θ'.
  * Memory: one vector as long as θ. FLOPs: 6n after the gradient.
  */
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { momentumOptions, traceMomentum } from "./momentum.js";
@@ -16,9 +17,12 @@ import { momentumOptions, traceMomentum } from "./momentum.js";
 export const nesterov = firstOrderMethod(
   {
     name: "nesterov",
+    family: "first order",
     description: "Momentum that looks ahead: stabler than the heavy ball at the same μ.",
     reference:
       "Nesterov 1983; Sutskever, Martens, Dahl, Hinton 2013, On the importance of initialization and momentum",
+    asks: gradients,
+    treats: everyElement("alike"),
     options: momentumOptions,
   },
   (s) => [l2(s.l2), traceMomentum({ decay: s.momentum, dampening: s.dampening, nesterov: true })],

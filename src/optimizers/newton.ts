@@ -14,6 +14,7 @@
  * or large: ρ compares two losses on it.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
+import { everyElement } from "./catalogue.js";
 import { denseFor } from "./dense-solve.js";
 import { compileEvaluation, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
@@ -30,8 +31,11 @@ const options = {
     "what keeps a step from going too far; none is the bare damped step",
   ),
   learningRate: positive(1, "η, where globalization is none"),
-  damping: notNegative(1e-3, "λ: fixed where globalization is none, the first one of levenbergMarquardt"),
-  radius: positive(1, "r: the first radius of the trust region"),
+  damping: notNegative(1e-3, "λ: fixed where globalization is none, the first one of levenbergMarquardt", {
+    typical: [1e-6, 1],
+    sensitivity: "medium",
+  }),
+  radius: positive(1, "r: the first radius of the trust region", { typical: [0.1, 10], sensitivity: "low" }),
   mostRadius: positive(1000, "r does not grow beyond it"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
   memoryLimit: positive(1024, "MiB that the dense matrices may take"),
@@ -45,9 +49,15 @@ type Settings = SettingsOf<typeof options>;
 export const newton = defineMethod(
   {
     name: "newton",
+    family: "second order",
     description:
       "Newton's method with the dense Hessian or Gauss–Newton matrix: few steps to full precision, for up to a few thousand parameters and full batches.",
     reference: "Nocedal & Wright 2006, Numerical optimization, chapter 4; Moré & Sorensen 1983",
+    asks: {
+      questions: ["gradients", "losses", "hessianVectorProducts", "gaussNewtonVectorProducts"],
+      batch: "full",
+    },
+    treats: everyElement("with all others: a dense matrix"),
     options,
   },
   (settings) => ({ name: "newton", settings, start: (objective) => start(objective, settings) }),

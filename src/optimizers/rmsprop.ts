@@ -9,6 +9,7 @@
  *
  * Memory: one vector as long as θ, one more with μ > 0, one more centered. FLOPs: 8n after the gradient.
  */
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { traceMomentum } from "./momentum.js";
@@ -37,15 +38,27 @@ const scaleByRms = (alpha: number, epsilon: number, centered: boolean): Transfor
 export const rmsprop = firstOrderMethod(
   {
     name: "rmsprop",
+    family: "first order",
     description: "Scales every element by its recent gradients' size: for recurrent networks.",
     reference: "Tieleman & Hinton 2012, Lecture 6.5: rmsprop",
+    asks: gradients,
+    treats: everyElement("divided by the root of its own mean square"),
     options: {
-      ...rateOptions(0.001),
-      alpha: decayRate(0.9, "α: how much of the mean square is kept"),
-      epsilon: positive(1e-8, "ε: keeps the division finite"),
-      momentum: decayRate(0, "μ: how much of the last step is kept"),
+      ...rateOptions(0.001, [0.0001, 0.01]),
+      alpha: decayRate(0.9, "α: how much of the mean square is kept", {
+        typical: [0.9, 0.999],
+        sensitivity: "medium",
+      }),
+      epsilon: positive(1e-8, "ε: keeps the division finite", {
+        typical: [1e-10, 0.0001],
+        sensitivity: "low",
+      }),
+      momentum: decayRate(0, "μ: how much of the last step is kept", {
+        typical: [0.5, 0.95],
+        sensitivity: "low",
+      }),
       centered: flag(false, "divide by the deviation from the mean gradient"),
-      l2: notNegative(0, "λ: adds λθ to the gradient"),
+      l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),
     },
   },
   (s) => [

@@ -1,16 +1,33 @@
 /**
- * Settings are declared once: default, range, meaning. From the declaration come their types, the complete settings of
- * a run, help texts, and messages that name the value and the remedy. Values may be given as text ("0.01", "true"), as
- * they come from a command line.
+ * Settings are declared once: default, range, meaning, and where good values lie. From the declaration come their types,
+ * the complete settings of a run, help texts, searches, and messages that name the value and the remedy. Values may be
+ * given as text ("0.01", "true"), as they come from a command line.
  */
 import { didYouMean } from "./names.js";
 
+/** How much the result depends on a setting. */
+export type Sensitivity = "high" | "medium" | "low";
+
+/** Where good values of a number lie, and on which scale to search them. */
+export interface Typical {
+  readonly from: number;
+  readonly to: number;
+  /** log: equal ratios are alike; complement: equal ratios of 1 − x are, as of decay rates; linear: equal differences. */
+  readonly scale: "log" | "complement" | "linear";
+}
+
 /** One setting of a method. */
 export interface Option<T> {
+  readonly kind: "number" | "count" | "flag" | "choice" | "text";
   readonly default: T;
   readonly about: string;
   /** What is allowed, as it is shown: "a number above 0". */
   readonly range: string;
+  /** All values, of a choice. */
+  readonly choices?: readonly string[];
+  /** Of numbers and counts that are worth a search. */
+  readonly typical?: Typical;
+  readonly sensitivity?: Sensitivity;
   /** The value, or undefined when what was given is not allowed. */
   readonly read: (given: unknown) => T | undefined;
 }
@@ -27,34 +44,58 @@ const toNumber = (given: unknown): number =>
       ? Number(given)
       : Number.NaN;
 
-function number(
-  fallback: number,
-  about: string,
-  range: string,
-  allowed: (x: number) => boolean,
-): Option<number> {
-  const read = (given: unknown) => {
-    const value = toNumber(given);
-    return Number.isFinite(value) && allowed(value) ? value : undefined;
-  };
-  return { default: fallback, about, range, read };
+/** What is known of tuning a number: where good values lie, and how much depends on it. */
+interface Tuning {
+  readonly typical: readonly [from: number, to: number];
+  readonly sensitivity: Sensitivity;
 }
 
-export const positive = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a number above 0", (x) => x > 0);
-export const notNegative = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a number of at least 0", (x) => x >= 0);
+/** Numbers that `allowed` describes. The scale of their typical values follows from what they are. */
+const numbers =
+  (kind: "number" | "count", scale: Typical["scale"], range: string, allowed: (x: number) => boolean) =>
+  (fallback: number, about: string, tuning?: Tuning): Option<number> => ({
+    kind,
+    default: fallback,
+    about,
+    range,
+    ...(tuning && {
+      typical: { from: tuning.typical[0], to: tuning.typical[1], scale },
+      sensitivity: tuning.sensitivity,
+    }),
+    read(given) {
+      const value = toNumber(given);
+      return Number.isFinite(value) && allowed(value) ? value : undefined;
+    },
+  });
+
+/**
+ *     positive(0.1, "η: length of a step", { typical: [0.01, 1], sensitivity: "high" })
+ */
+export const positive = numbers("number", "log", "a number above 0", (x) => x > 0);
+export const notNegative = numbers("number", "log", "a number of at least 0", (x) => x >= 0);
 /** For the decay of averages: 0 ≤ β < 1. */
-export const decayRate = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a number from 0 to below 1", (x) => x >= 0 && x < 1);
-export const fraction = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a number from 0 to 1", (x) => x >= 0 && x <= 1);
-export const count = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a whole number of at least 0", (x) => Number.isInteger(x) && x >= 0);
-export const positiveCount = (fallback: number, about: string): Option<number> =>
-  number(fallback, about, "a whole number of at least 1", (x) => Number.isInteger(x) && x >= 1);
+export const decayRate = numbers(
+  "number",
+  "complement",
+  "a number from 0 to below 1",
+  (x) => x >= 0 && x < 1,
+);
+export const fraction = numbers("number", "linear", "a number from 0 to 1", (x) => x >= 0 && x <= 1);
+export const count = numbers(
+  "count",
+  "log",
+  "a whole number of at least 0",
+  (x) => Number.isInteger(x) && x >= 0,
+);
+export const positiveCount = numbers(
+  "count",
+  "log",
+  "a whole number of at least 1",
+  (x) => Number.isInteger(x) && x >= 1,
+);
 
 export const flag = (fallback: boolean, about: string): Option<boolean> => ({
+  kind: "flag",
   default: fallback,
   about,
   range: "true or false",
@@ -67,9 +108,11 @@ export const choice = <const T extends string>(
   choices: readonly T[],
   about: string,
 ): Option<T> => ({
+  kind: "choice",
   default: fallback,
   about,
   range: choices.join(", "),
+  choices,
   read: (given) => choices.find((option) => option === given),
 });
 
@@ -79,6 +122,7 @@ export const text = (
   range: string,
   allowed: (given: string) => boolean = () => true,
 ): Option<string> => ({
+  kind: "text",
   default: fallback,
   about,
   range,

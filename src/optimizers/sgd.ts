@@ -6,6 +6,7 @@
  *
  * Memory: nothing beside θ and g. FLOPs: 2n after the gradient.
  */
+import { everyElement, gradients } from "./catalogue.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { notNegative } from "./settings.js";
@@ -13,12 +14,15 @@ import { notNegative } from "./settings.js";
 export const sgd = firstOrderMethod(
   {
     name: "sgd",
+    family: "first order",
     description:
       "Plain gradient descent: the baseline; the least memory, the most sensitive to conditioning.",
     reference: "Robbins & Monro 1951, A stochastic approximation method",
+    asks: gradients,
+    treats: everyElement("alike"),
     options: {
-      ...rateOptions(0.1),
-      l2: notNegative(0, "λ: adds λθ to the gradient"),
+      ...rateOptions(0.1, [0.01, 1]),
+      l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),
     },
   },
   (s) => [l2(s.l2)],

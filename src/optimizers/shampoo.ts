@@ -21,6 +21,7 @@ import { concat, input, type Tensor } from "../tensor/tensor.js";
 import { biasCorrection } from "./adam.js";
 import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { blocksOf, cut, join } from "./blocking.js";
+import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { setIdentity } from "./eigenbasis.js";
@@ -43,20 +44,32 @@ import {
 import { chain, type Transform, zeroVector } from "./transform.js";
 
 const options = {
-  ...rateOptions(0.001),
-  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept"),
-  beta2: fraction(0.999, "β₂: how much of the statistics is kept; 1 for their sum"),
-  epsilon: positive(1e-10, "ε: added to the statistics"),
+  ...rateOptions(0.001, [0.0003, 0.01]),
+  beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept", {
+    typical: [0.8, 0.98],
+    sensitivity: "low",
+  }),
+  beta2: fraction(0.999, "β₂: how much of the statistics is kept; 1 for their sum", {
+    typical: [0.9, 0.9999],
+    sensitivity: "medium",
+  }),
+  epsilon: positive(1e-10, "ε: added to the statistics", { typical: [1e-12, 1e-6], sensitivity: "medium" }),
   momentum: decayRate(0, "μ: how much of the last step is kept"),
   graft: choice("adam", ["none", "sgd", "adagrad", "rmsprop", "adam"], "whose length steps have"),
-  graftBeta2: decayRate(0.999, "β₂ of the grafted method"),
+  graftBeta2: decayRate(0.999, "β₂ of the grafted method", { typical: [0.9, 0.9999], sensitivity: "low" }),
   graftEpsilon: positive(1e-8, "ε of the grafted method"),
-  blockSize: positiveCount(256, "longer axes are cut into blocks of this many"),
+  blockSize: positiveCount(256, "longer axes are cut into blocks of this many", {
+    typical: [64, 2048],
+    sensitivity: "low",
+  }),
   exponent: count(0, "p of the inverse p-th roots; 0 for twice the number of axes"),
   root: choice("eigen", ["eigen", "newton"], "how roots are taken: by eigenvectors, or products only"),
-  interval: positiveCount(10, "updates between roots"),
+  interval: positiveCount(10, "updates between roots", { typical: [1, 100], sensitivity: "medium" }),
   start: count(0, "updates of the grafted method before the first roots"),
-  weightDecay: notNegative(0, "λ: adds λθ to the step, before the momentum"),
+  weightDecay: notNegative(0, "λ: adds λθ to the step, before the momentum", {
+    typical: [0.0001, 0.1],
+    sensitivity: "low",
+  }),
   decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
 };
 type Settings = SettingsOf<typeof options>;
@@ -238,8 +251,14 @@ function start(objective: Objective, settings: Settings): Training {
 export const shampoo = defineMethod(
   {
     name: "shampoo",
+    family: "matrix preconditioner",
     description: "A full-matrix preconditioner for every axis, with the step lengths of a simpler method.",
     reference: "Gupta, Koren & Singer 2018, Shampoo: preconditioned stochastic tensor optimization",
+    asks: gradients,
+    treats: [
+      { arrays: "every axis of every array", how: "a preconditioner; axes above blockSize in blocks" },
+      { arrays: "scalars", how: "the grafted method" },
+    ],
     options,
   },
   (settings) => {

@@ -21,6 +21,7 @@ import type { Buffer } from "../runtime/memory.js";
 import { concat, input, type Tensor, zeros } from "../tensor/tensor.js";
 import { biasCorrection } from "./adam.js";
 import { gramAlong, multiplyAlong } from "./axis-products.js";
+import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
@@ -40,15 +41,30 @@ import {
 import { chain } from "./transform.js";
 
 const options = {
-  ...rateOptions(0.003),
-  beta1: decayRate(0.95, "β₁: how much of the mean gradient is kept"),
-  beta2: decayRate(0.95, "β₂: how much of the mean square in the eigenbasis is kept"),
-  statisticsDecay: decayRate(0.95, "β: how much of L and R is kept"),
+  ...rateOptions(0.003, [0.0003, 0.01]),
+  beta1: decayRate(0.95, "β₁: how much of the mean gradient is kept", {
+    typical: [0.9, 0.98],
+    sensitivity: "low",
+  }),
+  beta2: decayRate(0.95, "β₂: how much of the mean square in the eigenbasis is kept", {
+    typical: [0.9, 0.999],
+    sensitivity: "low",
+  }),
+  statisticsDecay: decayRate(0.95, "β: how much of L and R is kept", {
+    typical: [0.9, 0.999],
+    sensitivity: "low",
+  }),
   epsilon: positive(1e-8, "ε: keeps the division finite; before the correction of V"),
-  interval: positiveCount(10, "updates between refreshes of the eigenbases"),
+  interval: positiveCount(10, "updates between refreshes of the eigenbases", {
+    typical: [1, 100],
+    sensitivity: "medium",
+  }),
   largestAxis: count(2048, "longer axes keep Q = I"),
   vectors: flag(false, "eigenbases for arrays of one axis too"),
-  weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ"),
+  weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ", {
+    typical: [0.001, 0.1],
+    sensitivity: "low",
+  }),
   decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
 };
 
@@ -222,9 +238,15 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
 export const soap = defineMethod(
   {
     name: "soap",
+    family: "matrix preconditioner",
     description:
       "Adam in the eigenbasis of the gradients' second moments: fewer steps than Adam for matrices, at a few products more each.",
     reference: "Vyas et al. 2024, SOAP: improving and stabilizing Shampoo using Adam",
+    asks: gradients,
+    treats: [
+      { arrays: "two or more axes", how: "Adam in an eigenbasis of each axis, up to largestAxis" },
+      { arrays: "vectors and scalars", how: "Adam" },
+    ],
     options,
   },
   (settings) => {

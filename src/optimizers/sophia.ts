@@ -13,6 +13,7 @@
  * gradients more.
  */
 import type { Tensor } from "../tensor/tensor.js";
+import { everyElement } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { bartlettDiagonal, hutchinsonDiagonal } from "./diagonal-estimate.js";
@@ -30,12 +31,19 @@ import {
 import { chain, type Transform, zeroVector } from "./transform.js";
 
 const options = {
-  ...rateOptions(0.001),
-  beta1: decayRate(0.96, "β₁: how much of the mean gradient is kept"),
-  beta2: decayRate(0.99, "β₂: how much of the mean diagonal is kept"),
+  ...rateOptions(0.001, [0.0001, 0.005]),
+  beta1: decayRate(0.96, "β₁: how much of the mean gradient is kept", {
+    typical: [0.9, 0.98],
+    sensitivity: "low",
+  }),
+  beta2: decayRate(0.99, "β₂: how much of the mean diagonal is kept", {
+    typical: [0.95, 0.999],
+    sensitivity: "low",
+  }),
   gamma: positive(
     0.01,
     "γ: smaller values clip more elements; the paper has 0.01 with hutchinson, 0.05 else",
+    { typical: [0.005, 0.1], sensitivity: "high" },
   ),
   epsilon: positive(1e-12, "ε: where γh is below, the step is clipped"),
   clip: positive(1, "ρ: the longest step of an element, in parts of η"),
@@ -44,10 +52,16 @@ const options = {
     ["hutchinson", "gaussNewtonBartlett"],
     "of the diagonal: of the Hessian by products, or of Gauss–Newton by gradients at targets that the model draws",
   ),
-  every: positiveCount(10, "k: updates from one estimate of the diagonal to the next"),
+  every: positiveCount(10, "k: updates from one estimate of the diagonal to the next", {
+    typical: [5, 50],
+    sensitivity: "low",
+  }),
   probes: positiveCount(1, "products that are averaged in an estimate; for hutchinson"),
   seed: count(0, "of what the estimates draw"),
-  weightDecay: notNegative(0.1, "λ: every update shrinks the parameters by ηλ"),
+  weightDecay: notNegative(0.1, "λ: every update shrinks the parameters by ηλ", {
+    typical: [0.01, 0.3],
+    sensitivity: "medium",
+  }),
   decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
 };
 type Settings = SettingsOf<typeof options>;
@@ -70,10 +84,13 @@ const clippedByDiagonal = (s: Settings, estimate: Tensor | undefined): Transform
 export const sophia = defineMethod(
   {
     name: "sophia",
+    family: "diagonal curvature",
     description:
       "Clipped momentum over a running diagonal of the curvature, estimated now and then: for language models, at little more than Adam's cost.",
     reference:
       "Liu et al. 2024, Sophia: a scalable stochastic second-order optimizer for language model pre-training",
+    asks: { questions: ["gradients", "hessianVectorProducts", "sampledGradients"], batch: "any" },
+    treats: everyElement("divided by its own entry of the diagonal, and clipped"),
     options,
   },
   (s) => {

@@ -4,6 +4,7 @@ import {
   createOptimizer,
   findMethod,
   nearestNames,
+  type Option,
   optimizers,
   SettingsError,
 } from "../../src/optimizers/index.js";
@@ -21,6 +22,30 @@ describe("settings", () => {
       // Text of every default reads back as the default.
       expect(option.read(String(option.default))).toBe(option.default);
     }
+  });
+  test.each(Object.entries(optimizers))(
+    "%s: typical values are allowed, and the default is one",
+    (_, method) => {
+      for (const [name, { default: fallback, typical, sensitivity, read }] of Object.entries<Option<unknown>>(
+        method.options,
+      )) {
+        expect(typical === undefined, name).toBe(sensitivity === undefined);
+        if (!typical) continue;
+        const { from, to, scale } = typical;
+        expect(from, name).toBeLessThan(to);
+        if (scale === "log") expect(from, name).toBeGreaterThan(0);
+        for (const value of [from, to]) expect(read(value), name).toBe(value);
+        // 0 switches off.
+        if (fallback !== 0) {
+          expect(fallback, name).toBeGreaterThanOrEqual(from);
+          expect(fallback, name).toBeLessThanOrEqual(to);
+        }
+      }
+    },
+  );
+  test("the scale follows from what a number is", () => {
+    expect(adam.options.learningRate.typical).toEqual({ from: 1e-4, to: 0.01, scale: "log" });
+    expect(adam.options.beta2.typical?.scale).toBe("complement");
   });
   test("what is given replaces defaults, as numbers or as text", () => {
     expect(adam.create({ learningRate: 0.5 }).settings).toEqual({ ...adam.defaults, learningRate: 0.5 });
