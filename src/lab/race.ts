@@ -16,9 +16,9 @@ import { explainFileError, UserError } from "./errors.js";
 import { lockFolder } from "./lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "./machine.js";
 import type { Problem } from "./problem.js";
-import { type RunOptions, type RunStatus, train } from "./run.js";
+import { recordedRun } from "./recorded-run.js";
+import type { RunStatus } from "./run.js";
 import { bestOf, type Outcome, outcomeOf, qualityOf, rank, type Score, scoreOf } from "./score.js";
-import { openSession } from "./session.js";
 import {
   engineSettingsSchema,
   limitsSchema,
@@ -28,8 +28,7 @@ import {
   type RunSettings,
   validate,
 } from "./settings.js";
-import { isFinal } from "./stop.js";
-import { createRun, makeFolder, type RunRecord, readRun, replaceFile, resumeRun } from "./store.js";
+import { makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
@@ -156,7 +155,7 @@ export function readRace(folder: string): RaceRecord {
   const { created, settings, environment } = readRecordFile(folder);
   const entries = entriesOf(folder, settings).map((entry) => ({
     entry,
-    run: existsSync(join(entry.folder, "run.json")) ? readRun(entry.folder) : undefined,
+    run: runExists(entry.folder) ? readRun(entry.folder) : undefined,
   }));
   const quality = qualityOf(settings.limits);
   const scores = labelsOf(settings.optimizers).map((label) => {
@@ -189,17 +188,12 @@ export async function runRace(
     const entries = entriesOf(folder, settings);
     for (const [index, entry] of entries.entries()) {
       if (options.signal?.aborted) break;
-      const before = existsSync(join(entry.folder, "run.json")) ? readRun(entry.folder) : undefined;
       options.onStart?.(entry, index, entries.length);
-      if (before?.result && isFinal(before.result.reason)) {
-        options.onEnd?.(entry, outcomeOf(before.result), before);
-        continue;
-      }
-      const result = await runEntry(runtime, problem, entry, before !== undefined, {
+      const run = await recordedRun(runtime, problem, entry.folder, entry.settings, {
         signal: options.signal,
         onProgress: (status) => options.onProgress?.(entry, status),
       });
-      options.onEnd?.(entry, outcomeOf(result), readRun(entry.folder));
+      options.onEnd?.(entry, outcomeOf(run.result), run);
     }
     const race = readRace(folder);
     replaceFile(join(folder, "scores.json"), `${JSON.stringify(race.scores, undefined, 2)}\n`);
@@ -223,26 +217,4 @@ function begin(runtime: Runtime, folder: string, settings: RaceSettings): void {
     environment: describeEnvironment(runtime),
   };
   replaceFile(join(folder, "race.json"), `${JSON.stringify(record, undefined, 2)}\n`);
-}
-
-async function runEntry(
-  runtime: Runtime,
-  problem: Problem,
-  entry: Entry,
-  resumes: boolean,
-  options: RunOptions,
-) {
-  const session = openSession(runtime, problem, entry.settings);
-  try {
-    const store = resumes
-      ? await resumeRun(entry.folder)
-      : await createRun(entry.folder, entry.settings, describeEnvironment(runtime));
-    try {
-      return await train(store, session, options);
-    } finally {
-      store.close();
-    }
-  } finally {
-    session.release();
-  }
 }

@@ -28,6 +28,8 @@ export interface RunOptions {
   /** Stops the run after the current step. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((status: RunStatus) => void) | undefined;
+  /** Asked after every measurement, with all so far: whether to give up. */
+  readonly isHopeless?: ((measurements: readonly Measurement[]) => boolean) | undefined;
 }
 
 /** How it goes, for whoever watches. */
@@ -69,6 +71,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let loss: number | undefined;
   let diverged: RunResult["diverged"];
   let reached = limits.target && store.measurements.find(({ test }) => meets(limits.target!, test));
+  let hopeless = false;
   let saved = { step: start?.step ?? -1, time: performance.now() };
   let yielded = performance.now();
 
@@ -86,6 +89,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     lossCount = 0;
     store.append(measurement);
     if (!reached && limits.target && meets(limits.target, measurement.test)) reached = measurement;
+    hopeless = options.isHopeless?.(store.measurements) ?? false;
   };
   const save = () => {
     const progress: Progress = { step, seconds, compileSeconds, evaluations, lossSum, lossCount };
@@ -95,6 +99,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   const whyStop = (): StopReason | undefined => {
     if (diverged) return "diverged";
     if (reached) return "target";
+    if (hopeless) return "hopeless";
     if (step >= limits.steps) return "steps";
     if (limits.seconds !== undefined && seconds >= limits.seconds) return "seconds";
     if (options.signal?.aborted) return "interrupted";

@@ -4,6 +4,7 @@ export const stopReasons = {
   steps: "The step limit was reached.",
   seconds: "The time limit was reached.",
   diverged: "The run diverged: the loss or its gradient is no longer a finite number.",
+  hopeless: "The trial was ended early: half of the others were better at this point.",
   interrupted: "The run was interrupted; it can be resumed.",
 } as const;
 

@@ -154,6 +154,9 @@ const files = {
   checkpoint: "checkpoint.safetensors",
   result: "result.json",
 } as const;
+/** Whether a run was begun in this folder. */
+export const runExists = (folder: string): boolean => existsSync(join(folder, files.run));
+
 const largest = { json: 1 << 20, metrics: 1 << 28, checkpoint: 2 ** 32 };
 
 /**

@@ -1,0 +1,327 @@
+/**
+ * Settings by search: trials of equal budgets at quasi-random points of given ranges, the first at the given settings
+ * themselves. A trial is ended early when, at some measurement, its best value so far is worse than the median of the
+ * others' at that step (the median rule of Golovin et al. 2017, "Google Vizier").
+ *
+ *     tune.json                   what is searched, written first
+ *     trial-<k>/seed-<n>/         one run each (store.ts); trial 0 is the given settings
+ *     sensitivity/<setting>-<k>/  runs with one setting moved through its range, the others at the best trial's
+ *
+ * A search is resumed by running it again: trials that have ended stay.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import type { Runtime } from "../runtime/runtime.js";
+import { explainFileError, UserError } from "./errors.js";
+import { lockFolder } from "./lock.js";
+import type { Problem } from "./problem.js";
+import { recordedRun } from "./recorded-run.js";
+import type { RunStatus } from "./run.js";
+import { bestOf, median, outcomeOf, type Quality, qualityOf, rank, type Score, scoreOf } from "./score.js";
+import { decadesOf, type Range, searchPoints, valueAt } from "./search.js";
+import {
+  engineSettingsSchema,
+  limitsSchema,
+  type OptimizerSettings,
+  optimizerSettingsSchema,
+  parseJson,
+  problemSettingsSchema,
+  type RunSettings,
+  validate,
+} from "./settings.js";
+import { type Measurement, makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const finite = v.pipe(v.number(), v.finite());
+const rangeSchema = v.strictObject({
+  from: finite,
+  to: finite,
+  scale: v.picklist(["log", "complement", "linear"]),
+  whole: v.optional(v.boolean()),
+});
+
+export const tuneSettingsSchema = v.strictObject({
+  problem: problemSettingsSchema,
+  /** With what stays fixed. */
+  optimizer: optimizerSettingsSchema,
+  ranges: v.record(v.string(), rangeSchema),
+  /** Points beside the given settings. */
+  trials: count,
+  searchSeed: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  seeds: v.pipe(v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0))), v.minLength(1)),
+  batch: count,
+  limits: limitsSchema,
+  evaluateEvery: count,
+  /** Whether hopeless trials are ended early. */
+  stopsEarly: v.boolean(),
+  engine: engineSettingsSchema,
+});
+export type TuneSettings = v.InferOutput<typeof tuneSettingsSchema>;
+
+const recordSchema = v.object({
+  format: v.literal("thalweg-tune"),
+  version: v.literal(1),
+  created: v.string(),
+  settings: tuneSettingsSchema,
+});
+
+export interface Trial {
+  /** 0: the given settings. */
+  readonly index: number;
+  /** What differs from them. */
+  readonly point: Readonly<Record<string, number>>;
+  readonly optimizer: OptimizerSettings;
+  readonly runs: readonly RunRecord[];
+  readonly score: Score;
+  /** Whether a run of it was ended early. */
+  readonly hopeless: boolean;
+}
+
+export interface TuneRecord {
+  readonly folder: string;
+  readonly settings: TuneSettings;
+  /** Best first; those that were not run yet are missing. */
+  readonly trials: readonly Trial[];
+}
+
+export interface TuneOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onStart?: ((label: string, index: number, total: number) => void) | undefined;
+  readonly onProgress?: ((status: RunStatus) => void) | undefined;
+  readonly onEnd?: ((label: string, run: RunRecord) => void) | undefined;
+}
+
+interface Point {
+  readonly index: number;
+  readonly point: Readonly<Record<string, number>>;
+  readonly optimizer: OptimizerSettings;
+}
+
+function pointsOf({ optimizer, ranges, trials, searchSeed }: TuneSettings): Point[] {
+  return [{}, ...searchPoints(ranges, trials, searchSeed)].map((point, index) => ({
+    index,
+    point,
+    optimizer: { ...optimizer, settings: { ...optimizer.settings, ...point } },
+  }));
+}
+
+const trialFolder = (folder: string, index: number, seed: number) =>
+  join(folder, `trial-${index}`, `seed-${seed}`);
+
+/** "learningRate=0.003162 damping=0.1"; of trial 0, "as given". */
+export const describePoint = (point: Readonly<Record<string, number>>): string =>
+  Object.entries(point)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(" ") || "as given";
+
+const runSettingsOf = (settings: TuneSettings, optimizer: OptimizerSettings, seed: number): RunSettings => ({
+  problem: settings.problem,
+  optimizer,
+  seed,
+  batch: settings.batch,
+  limits: settings.limits,
+  evaluateEvery: settings.evaluateEvery,
+  checkpoint: { seconds: 10 },
+  engine: settings.engine,
+});
+
+/**
+ * Runs a search, or what is left of one, in its folder.
+ *
+ * @throws UserError when the folder holds something else or cannot be written; SettingsError for unusable settings.
+ */
+export async function tune(
+  runtime: Runtime,
+  problem: Problem,
+  folder: string,
+  settings: TuneSettings,
+  options: TuneOptions = {},
+): Promise<TuneRecord> {
+  makeFolder(folder);
+  const release = await lockFolder(folder);
+  try {
+    if (!existsSync(join(folder, "tune.json"))) begin(folder, settings);
+    const quality = qualityOf(settings.limits);
+    const points = pointsOf(settings);
+    const total = points.length * settings.seeds.length;
+    for (const { index, point, optimizer } of points)
+      for (const [which, seed] of settings.seeds.entries()) {
+        if (options.signal?.aborted) break;
+        const label = `trial ${index}: ${describePoint(point)}`;
+        options.onStart?.(label, index * settings.seeds.length + which, total);
+        const others = points
+          .filter((other) => other.index < index && runExists(trialFolder(folder, other.index, seed)))
+          .map((other) => readRun(trialFolder(folder, other.index, seed)));
+        const run = await recordedRun(
+          runtime,
+          problem,
+          trialFolder(folder, index, seed),
+          runSettingsOf(settings, optimizer, seed),
+          {
+            signal: options.signal,
+            onProgress: options.onProgress,
+            ...(settings.stopsEarly && {
+              isHopeless: (measurements) => isHopeless(measurements, others, settings.limits.steps, quality),
+            }),
+          },
+        );
+        options.onEnd?.(label, run);
+      }
+    return readTune(folder);
+  } finally {
+    release();
+  }
+}
+
+function begin(folder: string, settings: TuneSettings): void {
+  const present = readdirSync(folder).filter((name) => name !== "lock");
+  if (present.length > 0)
+    throw new UserError(
+      `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,
+    );
+  const record = { format: "thalweg-tune", version: 1, created: new Date().toISOString(), settings };
+  replaceFile(join(folder, "tune.json"), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+/** Trials before the median says anything, and the share of the budget that every trial has. */
+const [fewest, grace] = [3, 0.1];
+
+/** Whether the best value so far is worse than the median of the others' best at the same step. */
+export function isHopeless(
+  measurements: readonly Measurement[],
+  others: readonly Pick<RunRecord, "measurements" | "result">[],
+  steps: number,
+  quality: Quality,
+): boolean {
+  const step = measurements.at(-1)?.step ?? 0;
+  if (others.length < fewest || step < grace * steps) return false;
+  const sign = quality.goal === "min" ? 1 : -1;
+  const cost = (list: readonly Measurement[]) => {
+    const best = sign * bestOf(list, quality);
+    return Number.isNaN(best) ? Number.POSITIVE_INFINITY : best;
+  };
+  const theirs = others.map(({ measurements: list, result }) =>
+    result?.reason === "diverged" ? Number.POSITIVE_INFINITY : cost(list.filter((m) => m.step <= step)),
+  );
+  return cost(measurements) > median(theirs);
+}
+
+/** A search as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
+export function readTune(folder: string): TuneRecord {
+  const path = join(folder, "tune.json");
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new UserError(
+        `"${folder}" holds no search: it has no tune.json; name the folder that --out made`,
+      );
+    throw explainFileError(error, path);
+  }
+  const { settings } = validate(recordSchema, parseJson(text, path), path);
+  const quality = qualityOf(settings.limits);
+  const trials = pointsOf(settings).flatMap(({ index, point, optimizer }) => {
+    const runs = settings.seeds
+      .map((seed) => trialFolder(folder, index, seed))
+      .filter(runExists)
+      .map(readRun);
+    if (runs.length === 0) return [];
+    const score = scoreOf(
+      `trial ${index}`,
+      runs.map((run) => outcomeOf(run.result)),
+      runs.map((run) => bestOf(run.measurements, quality)),
+    );
+    return [
+      { index, point, optimizer, runs, score, hopeless: runs.some((r) => r.result?.reason === "hopeless") },
+    ];
+  });
+  const order = rank(
+    trials.map(({ score }) => score),
+    quality,
+  );
+  return {
+    folder,
+    settings,
+    trials: order.map((score) => trials.find((trial) => trial.score === score)!),
+  };
+}
+
+/** One setting moved through its range, the others fixed. */
+export interface Sensitivity {
+  readonly setting: string;
+  readonly points: readonly {
+    readonly value: number;
+    /** Median over seeds of the best value of the quality within the budget; NaN where every run diverged. */
+    readonly best: number;
+    readonly diverged: number;
+  }[];
+  /**
+   * Mean of |change of the quality| per factor of ten of the setting (of 1 − x for decay rates; per range of a linear
+   * one), between neighbours that did not diverge; NaN where there are none.
+   */
+  readonly perDecade: number;
+}
+
+const places = 5;
+
+/**
+ * Moves each range's setting through five values, the others as in `base`, with the whole budget: no target ends a run,
+ * and none is ended early.
+ *
+ * @throws UserError when the folder cannot be written.
+ */
+export async function sensitivity(
+  runtime: Runtime,
+  problem: Problem,
+  { folder, settings }: Pick<TuneRecord, "folder" | "settings">,
+  base: OptimizerSettings,
+  options: TuneOptions = {},
+): Promise<Sensitivity[]> {
+  const quality = qualityOf(settings.limits);
+  const { target: _, ...limits } = settings.limits;
+  const rows: Sensitivity[] = [];
+  const total = Object.keys(settings.ranges).length * places * settings.seeds.length;
+  let done = 0;
+  for (const [setting, range] of Object.entries(settings.ranges)) {
+    const points: Sensitivity["points"][number][] = [];
+    for (let place = 0; place < places; place++) {
+      const value = valueAt(range, place / (places - 1));
+      const optimizer = { ...base, settings: { ...base.settings, [setting]: value } };
+      const runs: RunRecord[] = [];
+      for (const seed of settings.seeds) {
+        if (options.signal?.aborted) return rows;
+        const label = `${setting}=${value}`;
+        options.onStart?.(label, done++, total);
+        const run = await recordedRun(
+          runtime,
+          problem,
+          join(folder, "sensitivity", `${setting}-${place}`, `seed-${seed}`),
+          { ...runSettingsOf(settings, optimizer, seed), limits },
+          { signal: options.signal, onProgress: options.onProgress },
+        );
+        options.onEnd?.(label, run);
+        runs.push(run);
+      }
+      const arrived = runs.filter(({ result }) => result?.reason !== "diverged");
+      points.push({
+        value,
+        best: median(arrived.map(({ measurements }) => bestOf(measurements, quality))),
+        diverged: runs.length - arrived.length,
+      });
+    }
+    rows.push({ setting, points, perDecade: changePerDecade(range, points) });
+  }
+  return rows;
+}
+
+function changePerDecade(range: Range, points: Sensitivity["points"]): number {
+  const changes = points.slice(1).flatMap(({ value, best }, k) => {
+    const before = points[k]!;
+    const decades = decadesOf({ ...range, from: before.value, to: value });
+    const share = range.scale === "linear" ? (value - before.value) / (range.to - range.from) : decades;
+    return share > 0 && Number.isFinite(best - before.best) ? [Math.abs(best - before.best) / share] : [];
+  });
+  return changes.reduce((sum, change) => sum + change, 0) / changes.length;
+}
