@@ -12,6 +12,7 @@ import {
   type ProbeFlags,
   type RaceFlags,
   type TrainFlags,
+  type TuneFlags,
 } from "./options.js";
 
 // Reading less than is written (| head) is no failure.
@@ -72,6 +73,29 @@ addLimitOptions(train);
 addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
   await (await import("./train.js")).train(problem, flags);
 });
+
+const tune = program
+  .command("tune [problem] [optimizer]")
+  .summary("search the settings of an optimizer for a problem")
+  .description(
+    "Tries an optimizer (name or name:settings; default: adam) with settings from its typical ranges, equal budgets for\n" +
+      "all, and ranks them by the time to the target. Settings that are given stay fixed.",
+  )
+  .option("--trials <count>", "points to try beside the given settings (default: 20)")
+  .option(
+    "--over <ranges>",
+    "what to search: learningRate=0.001..0.1,damping (default: what matters, typical ranges)",
+  )
+  .option("--seeds <count>", "runs of each trial (default: 1)")
+  .option("--search-seed <number>", "of the points (default: 0)")
+  .option("--no-early-stop", "run hopeless trials to their end too")
+  .option("--sensitivity", "then move each setting through its range, the others at the best");
+addLimitOptions(tune);
+addEngineOptions(tune).action(
+  async (problem: string | undefined, optimizer: string | undefined, flags: TuneFlags) => {
+    await (await import("./tune.js")).tune(problem, optimizer, flags);
+  },
+);
 
 const probe = program
   .command("probe [problem]")

@@ -26,6 +26,15 @@ export interface TrainFlags extends EngineFlags, LimitFlags {
   readonly optimizer?: string;
   readonly checkpointEvery?: string;
 }
+export interface TuneFlags extends EngineFlags, LimitFlags {
+  readonly seeds?: string;
+  readonly trials?: string;
+  readonly over?: string;
+  readonly searchSeed?: string;
+  /** False with --no-early-stop. */
+  readonly earlyStop: boolean;
+  readonly sensitivity?: boolean;
+}
 export interface ProbeFlags extends EngineFlags {
   readonly run?: string;
   readonly kind?: string;
@@ -182,7 +191,7 @@ export function readLimits(
 
 /** @throws UsageError when a flag is given that a resumed run cannot change. */
 export function refuseWithResume(
-  flags: RaceFlags | TrainFlags,
+  flags: RaceFlags | TrainFlags | TuneFlags,
   problem: string | undefined,
   changeable: readonly string[],
 ): void {

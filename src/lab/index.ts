@@ -25,6 +25,7 @@ export {
 export { type ReportContext, raceReport, runReport } from "./report.js";
 export { meets, type RunOptions, type RunStatus, type Session, train } from "./run.js";
 export { describeReached, type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
+export { type Range, rangesOf, searchPoints } from "./search.js";
 export { openSession, optimizerFor } from "./session.js";
 export type { Limits, OptimizerSettings, ProblemSettings, RunSettings, Target } from "./settings.js";
 export { type StopReason, stopReasons } from "./stop.js";
@@ -39,3 +40,12 @@ export {
   resumeRun,
 } from "./store.js";
 export { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";
+export {
+  type Sensitivity,
+  sensitivity,
+  type Trial,
+  type TuneOptions,
+  type TuneRecord,
+  type TuneSettings,
+  tune,
+} from "./tune.js";

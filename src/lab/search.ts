@@ -4,13 +4,11 @@
  * 2017, "Critical hyper-parameters: no random, no cry").
  */
 import { random } from "../nn/random.js";
+import { didYouMean } from "../optimizers/names.js";
+import { type Options, SettingsError, type Typical } from "../optimizers/settings.js";
 
-/** Where a number is looked for. */
-export interface Range {
-  readonly from: number;
-  readonly to: number;
-  /** log: equal ratios of x are alike; complement: equal ratios of 1 − x, as for decay rates; linear: differences. */
-  readonly scale: "log" | "complement" | "linear";
+/** Where a number is looked for, and on which scale. */
+export interface Range extends Typical {
   /** Only whole numbers. */
   readonly whole?: boolean | undefined;
 }
@@ -74,4 +72,70 @@ function radicalInverse(k: number, base: number): number {
     weight /= base;
   }
   return inverse;
+}
+
+/**
+ * Ranges for a search over a method's settings, from text: "learningRate=0.001..0.1,damping" names a range of one's own
+ * and the typical one of another. Without text, the typical ranges of all settings on which much or something depends.
+ *
+ *     rangesOf("kfac", optimizers.kfac.options, "damping=0.001..1")
+ *
+ * @throws SettingsError for an unknown setting, one that is no number, or a range that is none.
+ */
+export function rangesOf(method: string, options: Options, over?: string): Record<string, Range> {
+  const typicalOf = (name: string): Range | undefined => {
+    const { kind, typical } = options[name]!;
+    return typical && { ...typical, ...(kind === "count" && { whole: true }) };
+  };
+  if (over === undefined) {
+    const ranges = Object.keys(options)
+      .filter((name) => options[name]!.sensitivity === "high" || options[name]!.sensitivity === "medium")
+      .map((name) => [name, typicalOf(name)!] as const);
+    if (ranges.length === 0)
+      throw new SettingsError(
+        `${method}: no setting has a typical range; name some, such as --over learningRate=0.001..0.1`,
+      );
+    return Object.fromEntries(ranges.slice(0, primes.length));
+  }
+  const names = Object.keys(options);
+  return Object.fromEntries(
+    over.split(",").map((part) => {
+      const [, name, from, to] =
+        /^\s*([a-zA-Z][a-zA-Z0-9]*)\s*(?:=\s*(\S+?)\s*\.\.\s*(\S+)\s*)?$/.exec(part) ?? [];
+      if (name === undefined)
+        throw new SettingsError(`"${part}" is no range; write setting or setting=from..to`);
+      const option = options[name];
+      if (!option)
+        throw new SettingsError(
+          `${method}: there is no setting "${name}"${didYouMean(name, names) || `; its settings are ${names.join(", ")}`}`,
+        );
+      if (option.kind !== "number" && option.kind !== "count")
+        throw new SettingsError(
+          `${method}: ${name} is no number, and has no range; give it with the optimizer`,
+        );
+      const typical = typicalOf(name);
+      if (from === undefined || to === undefined) {
+        if (!typical)
+          throw new SettingsError(`${method}: ${name} has no typical range; write ${name}=from..to`);
+        return [name, typical];
+      }
+      const ends = [option.read(from), option.read(to)];
+      const [low, high] = ends as [number, number];
+      if (ends.includes(undefined) || !(low < high))
+        throw new SettingsError(
+          `${method}: ${name}=${from}..${to} is no range; both ends must be ${option.range}, the first one smaller`,
+        );
+      const scale = typical?.scale ?? "log";
+      // Zero has no logarithm.
+      return [
+        name,
+        {
+          from: low,
+          to: high,
+          scale: scale === "log" && low <= 0 ? "linear" : scale,
+          ...(option.kind === "count" && { whole: true }),
+        },
+      ];
+    }),
+  );
 }

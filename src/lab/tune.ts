@@ -185,7 +185,7 @@ function begin(folder: string, settings: TuneSettings): void {
 }
 
 /** Trials before the median says anything, and the share of the budget that every trial has. */
-const [fewest, grace] = [3, 0.1];
+const [fewest, grace] = [3, 0.25];
 
 /** Whether the best value so far is worse than the median of the others' best at the same step. */
 export function isHopeless(

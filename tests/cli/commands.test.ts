@@ -261,3 +261,21 @@ describe("thalweg noise", () => {
     ]);
   });
 });
+
+describe("thalweg tune", () => {
+  const args = ["tune", table, "sgd", "--trials", "4", "--steps", "40", "--evaluate-every", "10"];
+  it("ranks trials, says the best one, and goes on where it was", () => {
+    const { code, stdout } = thalweg(root, [...args, "--out", "search", "--over", "learningRate=0.001..0.1"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^best: -o sgd/m);
+    const resumed = thalweg(root, ["tune", "--resume", "search", "--sensitivity", "--json"]);
+    const { trials, sensitivity } = JSON.parse(resumed.stdout);
+    expect(trials).toHaveLength(5);
+    expect(sensitivity[0].points).toHaveLength(5);
+  });
+  it("refuses what cannot be searched, before a file is written", () => {
+    const { code, stderr } = thalweg(root, [...args, "--over", "schedule"]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("schedule is no number")]);
+    expect(thalweg(root, [...args, "--out", "search"]).stderr).toContain("already holds a search");
+  });
+});
