@@ -2,4 +2,6 @@
 export { AdvisorError } from "./error.js";
 export { findHardware, type Hardware, hardware, productRate } from "./hardware.js";
 export { measureHardware } from "./measure.js";
+export { type Architecture, activationsOf, factorEntries, forwardFlops } from "./model.js";
+export { isLayerList, readLayerList } from "./read/layer-list.js";
 export { type Question, type Recommendation, recommendOptimizer } from "./recommend.js";

@@ -1,0 +1,59 @@
+/** A model as the advisor sees it: its shape, and what else a cost depends on. What was guessed is said in `notes`. */
+import type { LayerShape, ModelShape } from "../curvature/model-shape.js";
+
+export interface Architecture extends ModelShape {
+  /** "GPT-2 medium", "784-1000-500-10". */
+  readonly name: string;
+  readonly kind: "transformer" | "convolutional" | "recurrent" | "dense" | "other";
+  /** What an example is: "sequence of 1,024 tokens", "image of 224×224", "example". */
+  readonly example: string;
+  /** Bytes of a parameter as it is stored. */
+  readonly storedBytes: number;
+  /** FLOPs of one example's forward pass beside the products of its layers: attention's scores and sums. */
+  readonly otherForwardFlops: number;
+  /** Numbers of one example that the backward pass needs. */
+  readonly activations: number;
+  readonly notes: readonly string[];
+}
+
+/** FLOPs of one example's forward pass: two a weight and place where it acts. Tables are looked up, not multiplied. */
+export const forwardFlops = ({ layers, otherForwardFlops }: Architecture): number =>
+  layers.reduce((sum, layer) => sum + layerForwardFlops(layer), otherForwardFlops);
+
+const layerForwardFlops = ({ kind, inputs, outputs, positions }: LayerShape): number => {
+  switch (kind) {
+    case "dense":
+    case "conv2d":
+      return 2 * inputs * outputs * positions;
+    case "scaleShift":
+      // Mean, variance, division, scale and shift of each element.
+      return 4 * inputs * positions;
+    case "embedding":
+    case "other":
+      return 0;
+  }
+};
+
+/** Numbers that a backward pass needs of one example: every layer's output and what a nonlinearity makes of it. */
+export const activationsOf = (layers: readonly LayerShape[]): number =>
+  layers.reduce((sum, { kind, inputs, outputs, positions }) => {
+    switch (kind) {
+      case "dense":
+      case "conv2d":
+        return sum + 2 * outputs * positions;
+      case "embedding":
+        return sum + outputs * positions;
+      case "scaleShift":
+        return sum + (inputs / 2) * positions;
+      case "other":
+        return sum;
+    }
+  }, 0);
+
+/** Σ in² + out² over dense layers and convolutions: the entries of their Kronecker factors. */
+export const factorEntries = ({ layers }: ModelShape): number =>
+  layers.reduce(
+    (sum, { kind, inputs, outputs }) =>
+      kind === "dense" || kind === "conv2d" ? sum + inputs ** 2 + outputs ** 2 : sum,
+    0,
+  );
