@@ -1,4 +1,5 @@
 export { orZeros, pullback, pushforward } from "./derivative.js";
+export { type Coordinates, forwardLaplacian, type InputDerivatives } from "./laplacian.js";
 export { type Split, splitLinear } from "./split.js";
 export {
   grad,

@@ -65,7 +65,7 @@ export {
   curvatureOperator,
   type LinearOperator,
 } from "./operator.js";
-export { curvatureOf, type OutputCurvature } from "./output-curvature.js";
+export { curvatureOf, type OutputCurvature, sumOfMeans } from "./output-curvature.js";
 export { type PerExampleGradients, type PerExampleOptions, perExampleGradients } from "./per-example.js";
 export { type CurvatureKind, curvatureProduct, type Draws } from "./products.js";
 export {

@@ -12,8 +12,8 @@ const shared = {
   shift: count(1, "images move by up to so many pixels when they are drawn for training; 0 for none"),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
 } as const satisfies Options;
-const mlpOptions = { hidden: hiddenOption("128"), activation: activationOption, ...shared } as const;
-const cnnOptions = { channels: channelsOption("16-32"), activation: activationOption, ...shared } as const;
+const mlpOptions = { hidden: hiddenOption("128"), activation: activationOption(), ...shared } as const;
+const cnnOptions = { channels: channelsOption("16-32"), activation: activationOption(), ...shared } as const;
 const directory = (about: string) =>
   ({ directory: text("", about, "the path of a directory") }) as const satisfies Options;
 

@@ -14,21 +14,23 @@ import {
 } from "../../nn/index.js";
 import { choice, text } from "../../optimizers/settings.js";
 
-const activations = { relu, tanh, gelu, silu, sigmoid } as const;
-type ActivationName = keyof typeof activations;
+/** The functions between layers, by name. */
+export const activations = { relu, tanh, gelu, silu, sigmoid } as const;
+export type ActivationName = keyof typeof activations;
 
 /** "256-128" as numbers; undefined when it is something else. */
-function widthsOf(given: string): number[] | undefined {
+export function widthsOf(given: string): number[] | undefined {
   if (given === "none") return [];
   const widths = given.split("-").map(Number);
   return widths.every((width) => Number.isInteger(width) && width >= 1 && width <= 1e6) ? widths : undefined;
 }
 
-export const activationOption = choice<ActivationName>(
-  "relu",
-  Object.keys(activations) as ActivationName[],
-  "the function between layers",
-);
+export const activationOption = (fallback: ActivationName = "relu") =>
+  choice<ActivationName>(
+    fallback,
+    Object.keys(activations) as ActivationName[],
+    "the function between layers",
+  );
 export const hiddenOption = (fallback: string) =>
   text(
     fallback,

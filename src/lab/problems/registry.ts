@@ -5,9 +5,16 @@ import { UserError } from "../errors.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import type { ProblemSettings } from "../settings.js";
 import { imageProblems } from "./images.js";
+import { pinnHeat } from "./pinn-heat.js";
+import { pinnPoisson } from "./pinn-poisson.js";
 import { tableProblem } from "./table.js";
 
-export const problems: readonly ProblemKind[] = [...imageProblems, tableProblem] as readonly ProblemKind[];
+export const problems: readonly ProblemKind[] = [
+  ...imageProblems,
+  tableProblem,
+  pinnPoisson,
+  pinnHeat,
+] as readonly ProblemKind[];
 
 /**
  * A problem by name, its data read; options that are not given have their defaults.

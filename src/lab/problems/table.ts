@@ -19,7 +19,7 @@ const options = {
   loss: choice("squared", ["squared", "huber"], "of a regression"),
   splitSeed: count(0, "which rows are kept for the test (a fifth)"),
   hidden: hiddenOption("64-64"),
-  activation: activationOption,
+  activation: activationOption(),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
 } as const satisfies Options;
 

@@ -1,0 +1,49 @@
+/** ∂u/∂t = ¼ Δu on the unit cube for times from 0 to 1, u = 0 on the boundary and u = Π sin πxᵢ at time 0. */
+import { forwardLaplacian } from "../../autodiff/index.js";
+import { positiveCount } from "../../optimizers/settings.js";
+import type { ProblemKind } from "../problem.js";
+import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
+import { toSide } from "./pinn-poisson.js";
+
+const options = {
+  dimension: positiveCount(1, "d: coordinates of space"),
+  ...pinnOptions({ boundary: 120, redraw: 0 }),
+} as const;
+
+/** Points are (t, x₁, …, x_d). */
+function heat(dimension: number): Equation {
+  const space = Array.from({ length: dimension }, (_, i) => i + 1);
+  return {
+    name: `${dimension}d heat equation`,
+    coordinates: dimension + 1,
+    operator(u, x) {
+      const { first, laplacian } = forwardLaplacian(u, x, { first: [0], second: space });
+      return first[0]!.sub(laplacian.mul(1 / 4)).reshape([-1]);
+    },
+    source: () => 0,
+    solution: (x) =>
+      Math.exp((-(Math.PI ** 2) * dimension * x[0]!) / 4) *
+      x.subarray(1).reduce((product, xi) => product * Math.sin(Math.PI * xi), 1),
+    // The first half at the sides, the second at time 0.
+    toBoundary(x, rng, k, total) {
+      if (k < Math.floor(total / 2)) toSide(x, 1, rng);
+      else x[0] = 0;
+    },
+  };
+}
+
+export const pinnHeat: ProblemKind<typeof options> = {
+  name: "pinn-heat",
+  description: "the heat equation by a physics-informed network, in f64 (2-64-1, 257 parameters)",
+  options,
+  open: (given) =>
+    physicsInformed(heat(given.dimension), given, {
+      defaults: {
+        batch: 900,
+        steps: 5000,
+        evaluateEvery: 10,
+        target: { metric: "l2Error", value: 1e-5, goal: "min" },
+      },
+      suggested: {},
+    }),
+};

@@ -1,0 +1,202 @@
+/**
+ * Physics-informed networks (Raissi, Perdikaris, Karniadakis 2019): a network u solves a differential equation where
+ * its residuals vanish, at points inside of a domain and on its boundary,
+ *
+ *     L(θ) = ½ meanᵢ (D u(xᵢ) − f(xᵢ))²  +  ½ meanⱼ (u(yⱼ) − g(yⱼ))²,
+ *
+ * D a differential operator in the coordinates. What is measured is the distance to a known solution, which the loss
+ * sees on the boundary only. Equations, points, initial values and error are those of Dangel, Müller, Zeinhofer 2024,
+ * "Kronecker-factored approximate curvature for physics-informed neural networks".
+ */
+import { compile } from "../../compiler/compile.js";
+import { createObjective, type Objective, type TraceLoss } from "../../curvature/objective.js";
+import { curvatureOf, sumOfMeans } from "../../curvature/output-curvature.js";
+import { dense, initialisers, type Model, meanSquared, model, random, sequential } from "../../nn/index.js";
+import type { Random } from "../../nn/random.js";
+import { choice, count, type Options, positiveCount, type SettingsOf } from "../../optimizers/settings.js";
+import type { Buffer } from "../../runtime/memory.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import type { Spec } from "../../tensor/array.js";
+import { input, type Tensor } from "../../tensor/tensor.js";
+import { formatCount } from "../format.js";
+import type { Problem } from "../problem.js";
+import { activationOption, activations, hiddenOption, widthsOf } from "./networks.js";
+
+/** A differential equation with its solution. A point is a list of coordinates in [0, 1]. */
+export interface Equation {
+  /** "2d Poisson equation" */
+  readonly name: string;
+  /** How many numbers a point has. */
+  readonly coordinates: number;
+  /** D u [points] of u [points, 1], which is traced from x [points, coordinates]. */
+  operator(u: Tensor, x: Tensor): Tensor;
+  /** f */
+  source(x: Float64Array): number;
+  /** u, and so g. */
+  solution(x: Float64Array): number;
+  /** Puts the k-th of `total` random points inside to where conditions hold: on the boundary, at the initial time. */
+  toBoundary(x: Float64Array, rng: Random, k: number, total: number): void;
+}
+
+export const pinnOptions = (points: { readonly boundary: number; readonly redraw: number }) =>
+  ({
+    hidden: hiddenOption("64"),
+    activation: activationOption("tanh"),
+    boundary: positiveCount(points.boundary, "points on the boundary; a batch counts those inside"),
+    redraw: count(points.redraw, "steps until points are drawn anew; 0 keeps the first"),
+    precision: choice("f64", ["f32", "f64"], "numbers of the model"),
+  }) as const satisfies Options;
+export type PinnOptions = SettingsOf<ReturnType<typeof pinnOptions>>;
+
+/** Evaluated points to trained ones. */
+const evaluated = 10;
+
+export function physicsInformed(
+  equation: Equation,
+  options: PinnOptions,
+  { defaults, suggested }: Pick<Problem, "defaults" | "suggested">,
+): Omit<Problem, "settings"> {
+  const { boundary, redraw, precision } = options;
+  const widths = [equation.coordinates, ...widthsOf(options.hidden)!, 1];
+  const network = networkOf(widths, options);
+  const trace = lossOf(equation, network);
+  const every = redraw === 1 ? "every step" : `every ${formatCount(redraw)} steps`;
+  return {
+    summary:
+      `${equation.name}, ${widths.join("-")} ${options.activation}, ${formatCount(network.layout.size)} parameters; ` +
+      `${formatCount(defaults.batch)} points inside, ${formatCount(boundary)} on the boundary, ` +
+      (redraw === 0 ? "fixed" : `drawn anew ${every}`),
+    defaults,
+    suggested,
+    metrics: { l2Error: "min", loss: "min" },
+    start(runtime, { seed, batch }) {
+      const objective = createObjective(runtime, {
+        layout: network.layout,
+        parameters: network.layout.flatten(network.init(seed).parameters).data,
+        batch: pointsOf(equation, precision, batch, boundary),
+        trace,
+      });
+      objective.key.data[0] = seed;
+      let round = -1;
+      const draw = (wanted: number) => {
+        if (wanted !== round) drawPoints(equation, objective.batch, random(seed).stream(`points ${wanted}`));
+        round = wanted;
+      };
+      draw(0);
+      const test = compileTest(runtime, equation, network, objective, {
+        inside: evaluated * defaults.batch,
+        boundary: evaluated * boundary,
+      });
+      return {
+        objective,
+        load(step) {
+          draw(redraw === 0 ? 0 : Math.floor(step / redraw));
+          objective.key.data[1] = step;
+        },
+        evaluate: test.run,
+        release() {
+          test.release();
+          objective.release();
+        },
+      };
+    },
+  };
+}
+
+/** Dense layers with PyTorch's initial values, U(−1/√in, 1/√in) for weights and biases. */
+function networkOf(widths: readonly number[], { activation, precision }: PinnOptions): Model {
+  const last = widths.length - 2;
+  const layers = widths.slice(1).flatMap((width, k) => {
+    const bound = 1 / Math.sqrt(widths[k]!);
+    const initial = initialisers.uniform(-bound, bound);
+    const affine = dense(width, { weight: initial, bias: initial });
+    return k === last ? [affine] : [affine, activations[activation]()];
+  });
+  return model(sequential(...layers), [widths[0]!], precision);
+}
+
+/** The loss of a batch: points inside, their f, points on the boundary, their g. */
+const lossOf =
+  (equation: Equation, network: Model): TraceLoss =>
+  (theta, [x, f, y, g]) => {
+    const parameters = network.layout.views(theta);
+    const loss = meanSquared();
+    const Du = equation.operator(network.apply(parameters, x!), x!);
+    const u = network.apply(parameters, y!).reshape([-1]);
+    return {
+      loss: loss.value(Du, f!).add(loss.value(u, g!)),
+      state: undefined,
+      outputCurvature: sumOfMeans([curvatureOf(loss, Du, f!), curvatureOf(loss, u, g!)]),
+    };
+  };
+
+const pointsOf = (
+  { coordinates }: Equation,
+  dtype: "f32" | "f64",
+  inside: number,
+  boundary: number,
+): Spec[] => [
+  { dtype, shape: [inside, coordinates] },
+  { dtype, shape: [inside] },
+  { dtype, shape: [boundary, coordinates] },
+  { dtype, shape: [boundary] },
+];
+
+/** Random points with their f and g into the buffers of a batch. */
+function drawPoints(equation: Equation, [x, f, y, g]: readonly Buffer[], rng: Random): void {
+  const { coordinates, source, solution, toBoundary } = equation;
+  const point = new Float64Array(coordinates);
+  const fill = (
+    points: Buffer,
+    values: Buffer,
+    value: (x: Float64Array) => number,
+    stream: Random,
+    edge: boolean,
+  ) => {
+    for (let k = 0; k < values.size; k++) {
+      for (let i = 0; i < coordinates; i++) point[i] = stream.uniform();
+      if (edge) toBoundary(point, stream, k, values.size);
+      points.data.set(point, k * coordinates);
+      values.data[k] = value(point);
+    }
+  };
+  fill(x!, f!, source, rng.stream("inside"), false);
+  fill(y!, g!, solution, rng.stream("boundary"), true);
+}
+
+/** ‖u_θ − u‖₂ = √mean (u_θ − u)², absolute, and the loss, at points of their own: the same for all runs. */
+function compileTest(
+  runtime: Runtime,
+  equation: Equation,
+  network: Model,
+  { parameters }: Objective,
+  points: { readonly inside: number; readonly boundary: number },
+): { run(): Record<string, number>; release(): void } {
+  const batch = pointsOf(equation, network.dtype, points.inside, points.boundary);
+  const theta = input("parameters", parameters);
+  const symbols = batch.map((spec) => input("points", spec));
+  const exact = input("solution", batch[1]!);
+  const [x] = symbols as [Tensor];
+  const error = network.apply(network.layout.views(theta), x).reshape([-1]).sub(exact);
+  const { loss } = lossOf(equation, network)(theta, symbols, undefined, theta);
+  const executable = compile(
+    runtime,
+    { inputs: [...symbols, exact, theta], outputs: [error.square().mean().sqrt(), loss] },
+    { inputs: [...symbols.map(() => undefined), undefined, parameters] },
+  );
+  drawPoints(equation, executable.inputs, random(0).stream("points of the test"));
+  const [drawn, , , , solution] = executable.inputs as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  const point = new Float64Array(equation.coordinates);
+  for (let k = 0; k < points.inside; k++) {
+    point.set(drawn.data.subarray(k * point.length, (k + 1) * point.length));
+    solution.data[k] = equation.solution(point);
+  }
+  return {
+    run() {
+      executable.run();
+      const [l2Error, testLoss] = executable.outputs.map(({ data }) => data[0]!);
+      return { l2Error: l2Error!, loss: testLoss! };
+    },
+    release: executable.release,
+  };
+}
