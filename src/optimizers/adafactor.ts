@@ -11,9 +11,11 @@
  * η is relative to the parameters' size. The paper's η is min(0.01, 1/√t); here it follows the schedule that is set.
  * Memory: a row and a column for each matrix. FLOPs: about 13n after the gradient.
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import type { Entry } from "../nn/parameters.js";
 import { concat, type Tensor } from "../tensor/tensor.js";
 import { gradients } from "./catalogue.js";
+import { arraysOf, decayMask, matrixElements, scalars, sharedFlops } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, flag, notNegative, positive } from "./settings.js";
@@ -101,6 +103,28 @@ export const adafactor = firstOrderMethod(
       { arrays: "two or more axes", how: "mean squares as a row and a column of the last two axes" },
       { arrays: "vectors and scalars", how: "as Adam, each element with its own mean square" },
     ],
+    costs(shape, settings) {
+      const n = parameterCount(shape);
+      const lines = arraysOf(shape).reduce((sum, { shape: axes }) => {
+        if (axes.length < 2) return sum;
+        const outer = axes.slice(0, -2).reduce((product, size) => product * size, 1);
+        return sum + outer * (axes.at(-2)! + axes.at(-1)!);
+      }, 0);
+      const each = 18 + sharedFlops(settings);
+      return {
+        state: [
+          {
+            part: "moments",
+            formula: "Σ rows + columns, vectors",
+            elements: lines + n - matrixElements(shape),
+          },
+          scalars(),
+        ],
+        workspace: decayMask(settings, shape),
+        work: [{ part: "update", formula: `${each}n + 8 Σ rows + columns`, flops: each * n + 8 * lines }],
+        evaluations: { gradients: 1 },
+      };
+    },
     options: {
       ...rateOptions(0.01, [0.001, 0.1]),
       decayExponent: positive(0.8, "c: averages keep 1 − t^−c", { typical: [0.5, 0.9], sensitivity: "low" }),

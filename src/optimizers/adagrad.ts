@@ -9,6 +9,7 @@
  * Memory: one vector as long as θ. FLOPs: 7n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { notNegative, positive } from "./settings.js";
@@ -37,6 +38,10 @@ export const adagrad = firstOrderMethod(
       "Duchi, Hazan, Singer 2011, Adaptive subgradient methods for online learning and stochastic optimization",
     asks: gradients,
     treats: everyElement("divided by the root of its summed squares"),
+    costs: elementwise(
+      () => 1,
+      () => 4,
+    ),
     options: {
       ...rateOptions(0.01, [0.001, 0.3]),
       initialSum: notNegative(0, "s₀: larger values make the first steps shorter", {

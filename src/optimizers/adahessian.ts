@@ -10,11 +10,13 @@
  * with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵉ), e the estimates so far, p the Hessian power; g and h are those at θ.
  * Memory: three vectors as long as θ (m, v, z). FLOPs: with an estimate about three times the gradient's; 18n more.
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import { concat, type Tensor } from "../tensor/tensor.js";
 import { biasCorrection } from "./adam.js";
 import { clipByGlobalNorm } from "./clip.js";
+import { decayMask, multiple, scalars, sharedFlops, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
-import { hutchinsonDiagonal } from "./diagonal-estimate.js";
+import { hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
 import {
@@ -115,6 +117,20 @@ export const adahessian = defineMethod(
       { arrays: "weights of convolutions", how: "the diagonal averaged over the window" },
       { arrays: "others", how: "each element by its own entry of the diagonal" },
     ],
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const each = 12 + sharedFlops(s);
+      const estimate = 4 + hutchinsonFlops(s.probes);
+      return {
+        state: [...vectors("moments", 2, n), ...vectors("probes", s.probes, n), scalars()],
+        workspace: decayMask(s, shape),
+        work: [
+          { part: "curvature", formula: `${estimate}n / ${s.every}`, flops: (estimate * n) / s.every },
+          { part: "update", formula: multiple(each), flops: each * n },
+        ],
+        evaluations: { gradients: 1, hessianVectorProducts: s.probes / s.every },
+      };
+    },
     options,
   },
   (s) => {

@@ -12,6 +12,7 @@
  */
 import { full, type Tensor } from "../tensor/tensor.js";
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { decayRate, flag, notNegative, positive } from "./settings.js";
@@ -82,6 +83,10 @@ export const adam = firstOrderMethod(
     reference: "Kingma & Ba 2015, Adam: a method for stochastic optimization",
     asks: gradients,
     treats: everyElement("divided by the root of its own mean square"),
+    costs: elementwise(
+      (s) => (s.amsgrad ? 3 : 2),
+      (s) => (s.amsgrad ? 12 : 11),
+    ),
     options: {
       ...adamOptions,
       l2: notNegative(0, "λ: adds λθ to the gradient, before the averages", {

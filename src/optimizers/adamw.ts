@@ -9,6 +9,7 @@
  */
 import { adamOptions, scaleByAdam } from "./adam.js";
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { choice, notNegative } from "./settings.js";
@@ -21,6 +22,10 @@ export const adamw = firstOrderMethod(
     reference: "Loshchilov & Hutter 2019, Decoupled weight decay regularization",
     asks: gradients,
     treats: everyElement("divided by the root of its own mean square"),
+    costs: elementwise(
+      (s) => (s.amsgrad ? 3 : 2),
+      (s) => (s.amsgrad ? 12 : 11),
+    ),
     options: {
       ...adamOptions,
       weightDecay: notNegative(0.01, "λ: every update shrinks the parameters by ηλ", {

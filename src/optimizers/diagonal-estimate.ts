@@ -71,6 +71,9 @@ export function hutchinsonDiagonal(objective: Objective, seed: number, samples: 
   };
 }
 
+/** FLOPs an element of an estimate from so many products: drawing, z ⊙ Hz, and their mean. */
+export const hutchinsonFlops = (samples: number): number => 3 * samples + (samples > 1 ? samples : 0);
+
 /**
  * By a gradient at drawn targets.
  * @throws SettingsError when the loss does not say how its targets are distributed.

@@ -11,6 +11,7 @@
  * products of an update; on estimates in·out a row of the batch more.
  */
 import type { Objective } from "../curvature/objective.js";
+import { kroneckerCosts } from "./kfac/costs.js";
 import { eigenbases } from "./kfac/eigenbases.js";
 import {
   checkSettings,
@@ -52,6 +53,7 @@ export const ekfac = defineMethod(
       batch: "any",
     },
     treats: kroneckerTreatment,
+    costs: (shape, settings, batch) => kroneckerCosts(shape, { ...settings, inverse: "eigenbasis" }, batch),
     options: kroneckerOptions,
   },
   (settings) => {

@@ -25,8 +25,10 @@
  */
 import type { Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
+import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
 import { type ConjugateGradient, compileConjugateGradient, relativeProgress } from "./conjugate-gradient.js";
+import { multiple, scalars, vectors } from "./costs.js";
 import { adaptDamping, isExhausted, trustRatio } from "./damping.js";
 import { compileEmpiricalDiagonal } from "./empirical-diagonal.js";
 import { compileEvaluation, compileInnerProduct, type Point, productsOf } from "./evaluation.js";
@@ -75,6 +77,9 @@ const options = {
 } satisfies Options;
 type Settings = SettingsOf<typeof options>;
 
+/** What a step takes as a rule, where nothing bounds it: iterations, and points at which the loss is tried. */
+const [usualIterations, usualTrials] = [50, 3];
+
 /**
  *     const training = hessianFree.create({ damping: 10, curvatureExamples: 256 }).start(objective);
  *     training.step().diagnostics;   // { damping, trustRatio, iterations, iterationsEnded, … }
@@ -97,6 +102,37 @@ export const hessianFree = defineMethod(
       batch: "large",
     },
     treats: everyElement("with all others, through products"),
+    costs(shape, s, batch) {
+      const n = parameterCount(shape);
+      const share = s.curvatureExamples > 0 ? Math.min(1, s.curvatureExamples / batch) : 1;
+      const iterations = Math.min(s.iterations, usualIterations);
+      const preconditioned = s.preconditioner !== "none";
+      const draws = preconditioned ? Math.max(1, s.preconditionerDraws) : 0;
+      const kept = s.backtracking ? 12 : 1;
+      const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
+      const [each, others] = preconditioned ? [23, 30] : [19, 26];
+      return {
+        state: [...vectors("history", 1, n), scalars(2)],
+        workspace: vectors("vectors", 7 + kept + (preconditioned ? 2 : 0), n),
+        work: [
+          ...(draws > 0
+            ? [{ part: "curvature" as const, formula: `${3 * draws}n`, flops: 3 * draws * n }]
+            : []),
+          {
+            part: "inversion",
+            formula: `${each}n an iteration, about ${iterations} of them`,
+            flops: each * iterations * n,
+          },
+          { part: "update", formula: multiple(others), flops: others * n },
+        ],
+        evaluations: {
+          gradients: 1,
+          [products]: (iterations + 1) * share,
+          losses: usualTrials,
+          ...(draws > 0 && { preconditionerGradients: draws * share }),
+        },
+      };
+    },
     options,
   },
   (settings) => ({ name: "hessianFree", settings, start: (objective) => start(objective, settings) }),

@@ -6,6 +6,7 @@ export { adamw } from "./adamw.js";
 export { onArrays } from "./arrays.js";
 export { type Asks, type Family, families, type Question, type Treatment } from "./catalogue.js";
 export { clipByGlobalNorm } from "./clip.js";
+export { type Costs, type Size, type StatePart, total, type Work } from "./costs.js";
 export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
 export { ekfac, startEkfac } from "./ekfac.js";
 export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep } from "./first-order.js";

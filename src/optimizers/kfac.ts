@@ -14,6 +14,7 @@
  * of the batch; about 2(in³ + out³) an inversion (cholesky); 2·in·out·(in + out) each update.
  */
 import type { Objective } from "../curvature/objective.js";
+import { kroneckerCosts } from "./kfac/costs.js";
 import { invertedFactors } from "./kfac/inverted-factors.js";
 import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
 import { type Clock, startKronecker } from "./kfac/training.js";
@@ -66,6 +67,7 @@ export const kfac = defineMethod(
       batch: "any",
     },
     treats: kroneckerTreatment,
+    costs: kroneckerCosts,
     options,
   },
   (settings) => {

@@ -12,6 +12,7 @@
  */
 import { biasCorrection, scaleByAdam } from "./adam.js";
 import { gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { decayBefore, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions, scheduleOf } from "./method.js";
 import { choice, decayRate, notNegative, positive } from "./settings.js";
@@ -34,6 +35,10 @@ export const lamb = firstOrderMethod(
         how: "Adam with a rate in proportion to its weights",
       },
     ],
+    costs: elementwise(
+      () => 2,
+      (s) => 11 + (s.layers === "none" ? 0 : 5) + { moments: 0, outside: -1, none: -2 }[s.correction],
+    ),
     options: {
       ...rateOptions(0.002, [0.0005, 0.02]),
       beta1: decayRate(0.9, "β₁: how much of the mean gradient is kept", {

@@ -10,7 +10,9 @@
  * stands outside the buffer, as in momentum; the paper's stands inside, which is the same while η is constant.
  * Memory: one vector as long as θ. FLOPs: about 11n after the gradient.
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import { gradients } from "./catalogue.js";
+import { matrixElements, scalars, sharedFlops, vectors } from "./costs.js";
 import { masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { traceMomentum } from "./momentum.js";
@@ -55,6 +57,24 @@ export const lars = firstOrderMethod(
       },
       { arrays: "others", how: "plain momentum, no decay" },
     ],
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const scaled = s.layers === "all" ? n : matrixElements(shape);
+      const [plain, ratio] = [6 + (s.nesterov ? 2 : 0) + sharedFlops({ clipNorm: s.clipNorm }), 4];
+      const own = (s.trustCoefficient > 0 ? ratio : 0) + (s.weightDecay > 0 ? 2 : 0);
+      return {
+        state: [...vectors("moments", 1, n), scalars()],
+        workspace: [],
+        work: [
+          {
+            part: "update",
+            formula: `${plain}n + ${own} an element with ratio`,
+            flops: plain * n + own * scaled,
+          },
+        ],
+        evaluations: { gradients: 1 },
+      };
+    },
     options: {
       ...rateOptions(1, [0.1, 10]),
       momentum: decayRate(0.9, "μ: how much of the last step is kept", {

@@ -17,8 +17,10 @@
  * Memory: 2m + 4 vectors. FLOPs: 8mn a step beside its gradients: about 1.1 of them with the search, 1 + 2·overlap
  * without (2 where overlap is 1).
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import type { Objective } from "../curvature/objective.js";
 import { everyElement } from "./catalogue.js";
+import { scalars, vectors } from "./costs.js";
 import { compileCurvaturePairs } from "./curvature-pairs.js";
 import { compileEvaluation, compileInnerProduct, type Point } from "./evaluation.js";
 import { fingerprint } from "./fingerprint.js";
@@ -67,6 +69,9 @@ const options = {
 } satisfies Options;
 type Settings = SettingsOf<typeof options>;
 
+/** Gradients of a step with the search: the first length tried is mostly the last. */
+const usualSearch = 1.1;
+
 /**
  *     const training = lbfgs.create({ memory: 20 }).start(objective);
  *     while (!training.step().stop);
@@ -80,6 +85,22 @@ export const lbfgs = defineMethod(
     reference: "Liu & Nocedal 1989, On the limited memory BFGS method for large scale optimization",
     asks: { questions: ["gradients", "sampleGradients"], batch: "full" },
     treats: everyElement("with all others, through the last m steps"),
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const m = s.memory;
+      const part = s.lineSearch === "none" && s.overlap < 1 ? s.overlap : 0;
+      return {
+        state: [{ part: "history", formula: "2mn + m", elements: 2 * m * n + m }, scalars(3)],
+        workspace: vectors("vectors", part > 0 ? 7 : 6, n),
+        work: [{ part: "update", formula: "9mn + 20n", flops: (9 * m + 20) * n }],
+        evaluations:
+          s.lineSearch === "strongWolfe"
+            ? { gradients: usualSearch }
+            : part > 0
+              ? { gradients: 1, sampleGradients: 2 * part }
+              : { gradients: 2 },
+      };
+    },
     options,
   },
   (settings) => {

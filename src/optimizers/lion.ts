@@ -9,6 +9,7 @@
  * Memory: one vector as long as θ. FLOPs: 9n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, decayRate, notNegative } from "./settings.js";
@@ -38,6 +39,10 @@ export const lion = firstOrderMethod(
     reference: "Chen et al. 2023, Symbolic discovery of optimization algorithms",
     asks: gradients,
     treats: everyElement("moved by η, whatever its gradient"),
+    costs: elementwise(
+      () => 1,
+      () => 7,
+    ),
     options: {
       ...rateOptions(1e-4, [1e-5, 0.001]),
       beta1: decayRate(0.9, "β₁: how much of the momentum is in the sign", {

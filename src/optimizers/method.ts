@@ -1,6 +1,8 @@
 /** A method by name: what it is, what can be set, and how an optimizer is made of it. */
+import type { ModelShape } from "../curvature/model-shape.js";
 import type { Asks, Family, Treatment } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
+import type { Costs } from "./costs.js";
 import { firstOrder } from "./first-order.js";
 import type { Optimizer } from "./optimizer.js";
 import { constant, cosine, exponential, linear, type Schedule, stepwise, warmUp } from "./schedule.js";
@@ -31,6 +33,8 @@ export interface About<O extends Options = Options> {
   readonly asks: Asks;
   /** Which arrays of θ it treats how. */
   readonly treats: readonly Treatment[];
+  /** What it keeps and computes for a model of that shape, on batches of so many examples. */
+  costs(shape: ModelShape, settings: SettingsOf<O>, batch: number): Costs;
 }
 
 export interface Method<O extends Options = Options> extends About<O> {
@@ -41,6 +45,12 @@ export interface Method<O extends Options = Options> extends About<O> {
    * @throws SettingsError naming the setting, its value, and what is allowed.
    */
   create(settings?: Partial<SettingsOf<O>>): Optimizer;
+  /**
+   *     adam.costs(modelShapeOf(objective)).state;   // moments 2n, scalars 1
+   *
+   * @param settings as for `create`. @param batch examples in a step: for the work of estimates; default 1.
+   */
+  costs(shape: ModelShape, settings?: Partial<SettingsOf<O>>, batch?: number): Costs;
 }
 
 /** A method from its declaration. */
@@ -52,6 +62,8 @@ export function defineMethod<O extends Options>(
     ...about,
     defaults: readSettings(about.name, about.options, {}),
     create: (given = {}) => build(readSettings(about.name, about.options, given)),
+    costs: (shape, given = {}, batch = 1) =>
+      about.costs(shape, readSettings(about.name, about.options, given), batch),
   };
 }
 

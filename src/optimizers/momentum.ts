@@ -10,6 +10,7 @@
  */
 import { full } from "../tensor/tensor.js";
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { decayRate, notNegative } from "./settings.js";
@@ -64,6 +65,10 @@ export const momentum = firstOrderMethod(
     reference: "Polyak 1964, Some methods of speeding up the convergence of iteration methods",
     asks: gradients,
     treats: everyElement("alike"),
+    costs: elementwise(
+      () => 1,
+      (s) => (s.dampening > 0 ? 3 : 2),
+    ),
     options: momentumOptions,
   },
   (s) => [l2(s.l2), traceMomentum({ decay: s.momentum, dampening: s.dampening })],

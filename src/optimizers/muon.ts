@@ -14,10 +14,12 @@
  * Memory: one vector as long as the matrices, two as long as the rest. FLOPs: with m ≤ n the sides of a matrix, 5 (4m²n +
  * 2m³) after the gradient; about 16 an element of the rest.
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { scaleByAdam } from "./adam.js";
 import { onArrays } from "./arrays.js";
 import { gradients } from "./catalogue.js";
+import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray } from "./costs.js";
 import { decoupledDecay, type Mask, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, count, decayRate, flag, notNegative, positive, SettingsError, text } from "./settings.js";
@@ -80,6 +82,12 @@ const partsOf = (names: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== "");
 
+/** The matrices that do not go by Adam. */
+const orthogonalOf =
+  (adamFor: string): Mask =>
+  (entry) =>
+    masks.matrices(entry) && !partsOf(adamFor).some((part) => entry.name.includes(part));
+
 /** Refuses parts of names that no matrix has, before the first step. */
 const checkNames = (names: string): Transform => ({
   ...stateless("names", (direction) => direction),
@@ -109,6 +117,38 @@ export const muon = firstOrderMethod(
       { arrays: "two or more axes", how: "momentum, orthogonalized; axes before the outputs merged" },
       { arrays: "vectors, and matrices named in adamFor", how: "Adam with a rate of its own" },
     ],
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const own = arraysOf(shape).filter(orthogonalOf(s.adamFor));
+      const orthogonal = own.reduce((sum, array) => sum + sizeOfArray(array), 0);
+      const iteration = own.reduce((sum, { shape: axes }) => {
+        const out = axes.at(s.outputs === "last" ? -1 : 0)!;
+        const inputs = sizeOfArray({ name: "", shape: axes }) / out;
+        const [short, long] = [Math.min(out, inputs), Math.max(out, inputs)];
+        return sum + 4 * short ** 2 * long + 2 * short ** 3 + 3 * short ** 2 + 2 * short * long;
+      }, 0);
+      const each = 4 + sharedFlops(s);
+      const [perMatrix, perRest] = [3 + (s.nesterov ? 2 : 0) + 5, 12];
+      return {
+        state: [
+          {
+            part: "moments",
+            formula: "matrices + 2·rest",
+            elements: orthogonal + 2 * (n - orthogonal),
+          },
+          scalars(),
+        ],
+        workspace: decayMask(s, shape),
+        work: [
+          {
+            part: "update",
+            formula: `${s.iterations} Σ (4s²l + 2s³), s ≤ l the sides of a matrix, + ${each + perMatrix}n`,
+            flops: s.iterations * iteration + each * n + perMatrix * orthogonal + perRest * (n - orthogonal),
+          },
+        ],
+        evaluations: { gradients: 1 },
+      };
+    },
     options: {
       ...rateOptions(0.02, [0.005, 0.1]),
       momentum: decayRate(0.95, "μ: how much of the mean gradient of matrices is kept", {
@@ -146,12 +186,10 @@ export const muon = firstOrderMethod(
     },
   },
   (s) => {
-    const parts = partsOf(s.adamFor);
-    const orthogonal: Mask = (entry) =>
-      masks.matrices(entry) && !parts.some((part) => entry.name.includes(part));
+    const orthogonal = orthogonalOf(s.adamFor);
     const rest: Mask = (entry) => !orthogonal(entry);
     return [
-      parts.length > 0 ? checkNames(s.adamFor) : undefined,
+      partsOf(s.adamFor).length > 0 ? checkNames(s.adamFor) : undefined,
       onArrays(orthogonal, orthogonalizedMomentum(s)),
       onArrays(rest, scaleByAdam(s)),
       decoupledDecay(s.weightDecay, masks[s.decay]),

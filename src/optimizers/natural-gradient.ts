@@ -22,9 +22,11 @@
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
+import { parameterCount } from "../curvature/model-shape.js";
 import type { Buffer } from "../runtime/memory.js";
 import { everyElement } from "./catalogue.js";
 import { compileConjugateGradient, residualBelow } from "./conjugate-gradient.js";
+import { scalars, vectors } from "./costs.js";
 import { roundingOf } from "./damping.js";
 import { denseFor, solveIndefinite } from "./dense-solve.js";
 import { compileDivergence } from "./divergence.js";
@@ -79,6 +81,35 @@ export const naturalGradient = defineMethod(
       batch: "large",
     },
     treats: everyElement("with all others, through products"),
+    costs(shape, s, batch) {
+      const n = parameterCount(shape);
+      const share = s.curvatureExamples > 0 ? Math.min(1, s.curvatureExamples / batch) : 1;
+      const dense = s.solver === "dense";
+      const products = {
+        fisher: "fisherVectorProducts",
+        sampledFisher: "fisherVectorProducts",
+        empiricalFisher: "empiricalFisherVectorProducts",
+        gaussNewton: "gaussNewtonVectorProducts",
+      }[s.curvature];
+      return {
+        state: [scalars()],
+        workspace: [
+          ...(dense ? [{ part: "curvature", formula: "n²", elements: n ** 2 }] : []),
+          ...vectors("vectors", dense ? 4 : 7, n),
+        ],
+        work: [
+          dense
+            ? { part: "inversion", formula: "⅔n³", flops: (2 / 3) * n ** 3 }
+            : { part: "inversion", formula: `${19 * s.iterations}n`, flops: 19 * s.iterations * n },
+          { part: "update", formula: "18n", flops: 18 * n },
+        ],
+        evaluations: {
+          gradients: 1,
+          [products]: (dense ? n : s.iterations) * share,
+          ...(s.globalization === "trustRegion" && { divergences: 1 }),
+        },
+      };
+    },
     options,
   },
   (settings) => ({ name: "naturalGradient", settings, start: (objective) => start(objective, settings) }),

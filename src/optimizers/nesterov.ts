@@ -10,6 +10,7 @@
  * Memory: one vector as long as θ. FLOPs: 6n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { momentumOptions, traceMomentum } from "./momentum.js";
@@ -23,6 +24,10 @@ export const nesterov = firstOrderMethod(
       "Nesterov 1983; Sutskever, Martens, Dahl, Hinton 2013, On the importance of initialization and momentum",
     asks: gradients,
     treats: everyElement("alike"),
+    costs: elementwise(
+      () => 1,
+      (s) => (s.dampening > 0 ? 5 : 4),
+    ),
     options: momentumOptions,
   },
   (s) => [l2(s.l2), traceMomentum({ decay: s.momentum, dampening: s.dampening, nesterov: true })],

@@ -14,7 +14,9 @@
  * or large: ρ compares two losses on it.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
+import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
+import { scalars, vectors } from "./costs.js";
 import { denseFor } from "./dense-solve.js";
 import { compileEvaluation, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
@@ -58,6 +60,28 @@ export const newton = defineMethod(
       batch: "full",
     },
     treats: everyElement("with all others: a dense matrix"),
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
+      const { formula, inversion, update } = {
+        none: { formula: "⅔n³", inversion: 2 / 3, update: 2 },
+        levenbergMarquardt: { formula: "⅓n³", inversion: 1 / 3, update: 2 },
+        trustRegion: { formula: "9n³", inversion: 9, update: 4 },
+      }[s.globalization];
+      const matrices = s.globalization === "levenbergMarquardt" ? 2 : 1;
+      return {
+        state: [scalars(s.globalization === "none" ? 1 : 2)],
+        workspace: [
+          { part: "curvature", formula: matrices === 1 ? "n²" : "2n²", elements: matrices * n ** 2 },
+          ...vectors("vectors", s.globalization === "trustRegion" ? 5 : 3, n),
+        ],
+        work: [
+          { part: "inversion", formula, flops: inversion * n ** 3 },
+          { part: "update", formula: `${update}n²`, flops: update * n ** 2 },
+        ],
+        evaluations: { gradients: 1, [products]: n, losses: s.globalization === "none" ? 0 : 1 },
+      };
+    },
     options,
   },
   (settings) => ({ name: "newton", settings, start: (objective) => start(objective, settings) }),

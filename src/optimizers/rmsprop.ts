@@ -10,6 +10,7 @@
  * Memory: one vector as long as θ, one more with μ > 0, one more centered. FLOPs: 8n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { traceMomentum } from "./momentum.js";
@@ -43,6 +44,10 @@ export const rmsprop = firstOrderMethod(
     reference: "Tieleman & Hinton 2012, Lecture 6.5: rmsprop",
     asks: gradients,
     treats: everyElement("divided by the root of its own mean square"),
+    costs: elementwise(
+      (s) => 1 + (s.momentum > 0 ? 1 : 0) + (s.centered ? 1 : 0),
+      (s) => 6 + (s.momentum > 0 ? 2 : 0) + (s.centered ? 6 : 0),
+    ),
     options: {
       ...rateOptions(0.001, [0.0001, 0.01]),
       alpha: decayRate(0.9, "α: how much of the mean square is kept", {

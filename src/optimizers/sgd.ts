@@ -7,6 +7,7 @@
  * Memory: nothing beside θ and g. FLOPs: 2n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
+import { elementwise } from "./costs.js";
 import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { notNegative } from "./settings.js";
@@ -20,6 +21,10 @@ export const sgd = firstOrderMethod(
     reference: "Robbins & Monro 1951, A stochastic approximation method",
     asks: gradients,
     treats: everyElement("alike"),
+    costs: elementwise(
+      () => 0,
+      () => 0,
+    ),
     options: {
       ...rateOptions(0.1, [0.01, 1]),
       l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),

@@ -15,6 +15,7 @@
  * FLOPs: each update 4·size·n an axis; a root about 10n³ (eigen), or 2n³ a product (newton).
  */
 import { compile } from "../compiler/compile.js";
+import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";
 import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
 import type { Buffer } from "../runtime/memory.js";
 import { concat, input, type Tensor } from "../tensor/tensor.js";
@@ -23,6 +24,7 @@ import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { blocksOf, cut, join } from "./blocking.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
+import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { setIdentity } from "./eigenbasis.js";
 import { innerProduct } from "./evaluation.js";
@@ -247,6 +249,35 @@ function start(objective: Objective, settings: Settings): Training {
   };
 }
 
+/** One axis of an array in blocks. */
+interface BlockedAxis {
+  /** Of the array: elements, and axes. */
+  readonly size: number;
+  readonly rank: number;
+  /** Over all blocks of the array: Σ extent², Σ extent³, and the mean extent, weighted by elements. */
+  readonly squares: number;
+  readonly cubes: number;
+  readonly meanExtent: number;
+}
+
+function blockedAxes(array: ArrayShape, blockSize: number): BlockedAxis[] {
+  const size = sizeOfArray(array);
+  return array.shape.map((extent, axis) => {
+    const others = array.shape
+      .filter((_, other) => other !== axis)
+      .reduce((product, length) => product * Math.ceil(length / blockSize), 1);
+    const rest = extent % blockSize;
+    const powers = (p: number) => Math.floor(extent / blockSize) * blockSize ** p + rest ** p;
+    return {
+      size,
+      rank: array.shape.length,
+      squares: others * powers(2),
+      cubes: others * powers(3),
+      meanExtent: powers(2) / extent,
+    };
+  });
+}
+
 /** @example shampoo.create({ learningRate: 0.001, interval: 20, graft: "rmsprop" }).start(objective).step(); */
 export const shampoo = defineMethod(
   {
@@ -259,6 +290,41 @@ export const shampoo = defineMethod(
       { arrays: "every axis of every array", how: "a preconditioner; axes above blockSize in blocks" },
       { arrays: "scalars", how: "the grafted method" },
     ],
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const axes = arraysOf(shape).flatMap((array) => blockedAxes(array, s.blockSize));
+      const sum = (of: (axis: BlockedAxis) => number) => axes.reduce((all, axis) => all + of(axis), 0);
+      const squares = sum((axis) => axis.squares);
+      const product = sum((axis) => 2 * axis.size * axis.meanExtent);
+      const grafted = { none: 0, sgd: 5, adagrad: 10, rmsprop: 12, adam: 13 }[s.graft];
+      const each = 5 + (s.beta1 > 0 ? 4 : 0) + grafted + (s.momentum > 0 ? 2 : 0) + sharedFlops(s);
+      const moments =
+        (s.beta1 > 0 ? 1 : 0) + (s.graft === "none" || s.graft === "sgd" ? 0 : 1) + (s.momentum > 0 ? 1 : 0);
+      const root = s.root === "eigen" ? "11 Σ axis³" : "20 Σ 2(2 + log₂ p) axis³";
+      return {
+        state: [
+          ...vectors("moments", moments, n),
+          { part: "factors", formula: "Σ axis²", elements: squares },
+          { part: "roots", formula: "Σ axis²", elements: squares },
+          scalars(),
+        ],
+        workspace: [...vectors("gradient", 1, n), ...decayMask(s, shape)],
+        work: [
+          { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares },
+          {
+            part: "inversion",
+            formula: `(${root}) / ${s.interval}`,
+            flops:
+              sum(
+                ({ cubes, rank }) =>
+                  cubes * (s.root === "eigen" ? 11 : 40 * (2 + Math.log2(s.exponent || 2 * rank))),
+              ) / s.interval,
+          },
+          { part: "update", formula: `2 Σ size·axis + ${each}n`, flops: product + each * n },
+        ],
+        evaluations: { gradients: 1 },
+      };
+    },
     options,
   },
   (settings) => {

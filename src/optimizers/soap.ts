@@ -15,6 +15,7 @@
  * rotations and 2·size·n for the statistics of an axis; about 5n³ a refresh of it.
  */
 import { compile } from "../compiler/compile.js";
+import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";
 import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
 import type { Entry } from "../nn/parameters.js";
 import type { Buffer } from "../runtime/memory.js";
@@ -23,6 +24,7 @@ import { biasCorrection } from "./adam.js";
 import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
+import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
 import { innerProduct } from "./evaluation.js";
@@ -69,20 +71,21 @@ const options = {
 };
 
 /** One axis that is rotated. */
-interface RotatedAxis {
-  readonly entry: Entry;
+interface RotatedAxis<Of extends ArrayShape = Entry> {
+  readonly entry: Of;
   readonly axis: number;
   readonly extent: number;
 }
 
-const rotatedAxes = (objective: Objective, settings: SettingsOf<typeof options>): RotatedAxis[] =>
-  objective.layout.entries.flatMap((entry) =>
-    entry.shape.length === 0 || (entry.shape.length === 1 && !settings.vectors)
-      ? []
-      : entry.shape.flatMap((extent, axis) =>
-          extent > 1 && extent <= settings.largestAxis ? [{ entry, axis, extent }] : [],
-        ),
-  );
+const rotatedAxes = <Of extends ArrayShape>(
+  entry: Of,
+  { vectors, largestAxis }: SettingsOf<typeof options>,
+): RotatedAxis<Of>[] =>
+  entry.shape.length === 0 || (entry.shape.length === 1 && !vectors)
+    ? []
+    : entry.shape.flatMap((extent, axis) =>
+        extent > 1 && extent <= largestAxis ? [{ entry, axis, extent }] : [],
+      );
 
 /** The vector [n] with each array multiplied by its matrices, one a rotated axis. */
 function rotate(
@@ -105,7 +108,7 @@ function rotate(
 function start(objective: Objective, settings: SettingsOf<typeof options>): Training {
   const { runtime, dtype, layout, key } = objective;
   const { beta1, beta2, statisticsDecay: beta } = settings;
-  const axes = rotatedAxes(objective, settings);
+  const axes = layout.entries.flatMap((entry) => rotatedAxes(entry, settings));
   const given = argumentsOf(objective);
   const theta = given.parameters;
   const counter = runtime.buffer("i32", []);
@@ -247,6 +250,34 @@ export const soap = defineMethod(
       { arrays: "two or more axes", how: "Adam in an eigenbasis of each axis, up to largestAxis" },
       { arrays: "vectors and scalars", how: "Adam" },
     ],
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const axes = arraysOf(shape).flatMap((array) => rotatedAxes(array, s));
+      const sum = (of: (axis: RotatedAxis<ArrayShape>) => number) =>
+        axes.reduce((all, axis) => all + of(axis), 0);
+      const squares = sum(({ extent }) => extent ** 2);
+      const product = sum(({ entry, extent }) => 2 * sizeOfArray(entry) * extent);
+      const each = 19 + sharedFlops(s);
+      return {
+        state: [
+          ...vectors("moments", 2, n),
+          { part: "factors", formula: "Σ axis²", elements: squares },
+          { part: "bases", formula: "Σ axis²", elements: squares },
+          scalars(),
+        ],
+        workspace: decayMask(s, shape),
+        work: [
+          { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares },
+          {
+            part: "inversion",
+            formula: `(14/3 Σ axis³) / ${s.interval}`,
+            flops: sum(({ extent }) => (14 / 3) * extent ** 3) / s.interval,
+          },
+          { part: "update", formula: `6 Σ size·axis + ${each}n`, flops: 3 * product + each * n },
+        ],
+        evaluations: { gradients: 1 },
+      };
+    },
     options,
   },
   (settings) => {

@@ -12,11 +12,13 @@
  * Memory: two vectors as long as θ, with Hutchinson three. FLOPs: the gradient's and 11n; an estimate costs about two
  * gradients more.
  */
+import { parameterCount } from "../curvature/model-shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { everyElement } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
+import { decayMask, multiple, scalars, sharedFlops, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
-import { bartlettDiagonal, hutchinsonDiagonal } from "./diagonal-estimate.js";
+import { bartlettDiagonal, hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
 import {
@@ -91,6 +93,28 @@ export const sophia = defineMethod(
       "Liu et al. 2024, Sophia: a scalable stochastic second-order optimizer for language model pre-training",
     asks: { questions: ["gradients", "hessianVectorProducts", "sampledGradients"], batch: "any" },
     treats: everyElement("divided by its own entry of the diagonal, and clipped"),
+    costs(shape, s) {
+      const n = parameterCount(shape);
+      const each = 12 + sharedFlops(s);
+      const hutchinson = s.estimator === "hutchinson";
+      const estimate = hutchinson ? 3 + hutchinsonFlops(s.probes) : 4;
+      return {
+        state: [
+          ...vectors("moments", 2, n),
+          ...(hutchinson ? vectors("probes", s.probes, n) : []),
+          scalars(),
+        ],
+        workspace: decayMask(s, shape),
+        work: [
+          { part: "curvature", formula: `${estimate}n / ${s.every}`, flops: (estimate * n) / s.every },
+          { part: "update", formula: multiple(each), flops: each * n },
+        ],
+        evaluations: {
+          gradients: 1,
+          ...(hutchinson ? { hessianVectorProducts: s.probes / s.every } : { sampledGradients: 1 / s.every }),
+        },
+      };
+    },
     options,
   },
   (s) => {

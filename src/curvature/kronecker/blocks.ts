@@ -45,6 +45,27 @@ export interface BlockUses extends KroneckerBlock {
 /** Scale and shift of at most this many elements together have a full block. */
 const fullLimit = 256;
 
+/** The kind of block that a layer's parameters have, from its shape alone. */
+export function kindOfLayer({
+  kind,
+  inputs,
+}: {
+  readonly kind: KroneckerBlock["layer"];
+  readonly inputs: number;
+}): KroneckerBlock["kind"] {
+  switch (kind) {
+    case "dense":
+    case "conv2d":
+      return "kronecker";
+    case "embedding":
+      return "embedding";
+    case "scaleShift":
+      return inputs <= fullLimit ? "full" : "diagonal";
+    case "other":
+      return "diagonal";
+  }
+}
+
 /**
  * The blocks of an objective: which parameters have Kronecker factors, and which fall back to a diagonal, and why.
  * Traces the loss; compiles and runs nothing.
@@ -177,7 +198,7 @@ function blockOf(marked: readonly Use[], batch: number): BlockUses {
     case "embedding":
       return { ...common, kind: "embedding", inputs: size / outputs, outputs, reason: "embedding" };
     case "scaleShift": {
-      const kind = size <= fullLimit ? "full" : "diagonal";
+      const kind = kindOfLayer({ kind: mark.layer, inputs: size });
       return { ...common, kind, inputs: size, outputs: 1, reason: `scale and shift, ${kind}` };
     }
   }

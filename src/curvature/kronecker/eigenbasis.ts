@@ -15,7 +15,8 @@ import type { Backward } from "./gradients.js";
 import { matrixOfBlock } from "./precondition.js";
 
 /** Whether a block has an eigenbasis; full and diagonal blocks are exact without one. */
-export const hasEigenbasis = ({ kind }: BlockUses): boolean => kind === "kronecker" || kind === "embedding";
+export const hasEigenbasis = ({ kind }: Pick<BlockUses, "kind">): boolean =>
+  kind === "kronecker" || kind === "embedding";
 
 /** S [inputs, outputs] on one batch; `bases` are E_A (none of an embedding) and E_G. */
 export function secondMoments(

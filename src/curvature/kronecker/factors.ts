@@ -19,7 +19,11 @@ import type { Use } from "./uses.js";
 export type Sharing = "expand" | "reduce";
 
 /** Shapes of a block's factors: A and G; of a full block the matrix, of a diagonal one the vector. */
-export function factorShapes({ kind, inputs, outputs }: BlockUses): readonly (readonly number[])[] {
+export function factorShapes({
+  kind,
+  inputs,
+  outputs,
+}: Pick<BlockUses, "kind" | "inputs" | "outputs">): readonly (readonly number[])[] {
   switch (kind) {
     case "kronecker":
       return [

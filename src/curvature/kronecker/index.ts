@@ -1,5 +1,12 @@
 /** What Kronecker-factored methods are made of; curvature/index.ts has the part that is asked for by itself. */
-export { type BlockUses, blocksOf, type KroneckerBlock, kroneckerBlocks, needCurvature } from "./blocks.js";
+export {
+  type BlockUses,
+  blocksOf,
+  type KroneckerBlock,
+  kindOfLayer,
+  kroneckerBlocks,
+  needCurvature,
+} from "./blocks.js";
 export { type KroneckerFactors, kroneckerFactors } from "./compute.js";
 export { factoredDamping, meanDiagonal } from "./damping.js";
 export { hasEigenbasis, secondMoments, solveInEigenbasis } from "./eigenbasis.js";

@@ -1,0 +1,131 @@
+/** What kfac and ekfac keep and compute, layer by layer: a layer's blocks are those of curvature/kronecker/blocks.ts. */
+import { factorShapes, hasEigenbasis, kindOfLayer } from "../../curvature/kronecker/index.js";
+import { type LayerShape, type ModelShape, parameterCount } from "../../curvature/model-shape.js";
+import { type Costs, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "../costs.js";
+import type { KroneckerSettings } from "./settings.js";
+
+/** FLOPs of one inversion, in n³; of newtonSchulz about 20 iterations of two products. */
+const inversionFlops = { cholesky: 1, eigen: 11, newtonSchulz: 80, eigenbasis: 9 };
+
+export function kroneckerCosts(
+  shape: ModelShape,
+  settings: KroneckerSettings & { readonly inverse: keyof typeof inversionFlops },
+  batch: number,
+): Costs {
+  const n = parameterCount(shape);
+  const corrected = settings.inverse === "eigenbasis";
+  const blocks = shape.layers.map((layer) => ({ ...layer, kind: kindOfLayer(layer) }));
+  type Block = (typeof blocks)[number];
+  const sum = (of: (block: Block) => number) => blocks.reduce((all, block) => all + of(block), 0);
+  const elements = (block: Block) =>
+    factorShapes(block).reduce((all, axes) => all + sizeOfArray({ name: "", shape: axes }), 0);
+  const factors = sum(elements);
+  const rotated = blocks.filter(hasEigenbasis);
+  const moments = corrected ? rotated.reduce((all, block) => all + block.inputs * block.outputs, 0) : 0;
+  const inverses = corrected
+    ? sum((block) => elements(block) - (block.kind === "embedding" ? block.inputs : 0))
+    : factors;
+
+  // Inversions wait for an estimate.
+  const { factorInterval: T1 } = settings;
+  const T2 = Math.ceil(settings.inverseInterval / T1) * T1;
+  const draws = settings.estimator === "exact" ? outputsOf(shape) : 1;
+  const rowsOf = ({ kind, positions }: Block) =>
+    batch * (settings.sharing === "reduce" && kind !== "embedding" ? 1 : positions);
+  const statistics = sum((block) => {
+    const { kind, inputs, outputs } = block;
+    switch (kind) {
+      case "kronecker":
+        return rowsOf(block) * 2 * (inputs ** 2 + draws * outputs ** 2);
+      case "embedding":
+        return rowsOf(block) * 2 * draws * outputs ** 2;
+      case "full":
+        return 2 * draws * batch * inputs ** 2;
+      case "diagonal":
+        return 2 * draws * batch * inputs;
+    }
+  });
+  const observation = sum((block) => {
+    const { kind, inputs, outputs } = block;
+    const rotation = 2 * draws * rowsOf(block) * (outputs ** 2 + outputs);
+    if (!corrected || !hasEigenbasis(block)) return 0;
+    return kind === "embedding" ? rotation : rotation + 2 * rowsOf(block) * inputs * (inputs + outputs + 1);
+  });
+  // EKFAC decomposes factors, and inverts full blocks by eigenvectors.
+  const each = inversionFlops[settings.inverse];
+  const inversion = sum(({ kind, inputs, outputs }) => {
+    switch (kind) {
+      case "kronecker":
+        return each * (inputs ** 3 + outputs ** 3);
+      case "embedding":
+        return each * outputs ** 3;
+      case "full":
+        return (corrected ? inversionFlops.eigen : each) * inputs ** 3;
+      case "diagonal":
+        return inputs;
+    }
+  });
+  const products = sum(({ kind, inputs, outputs }) => {
+    const ways = corrected ? 2 : 1;
+    switch (kind) {
+      case "kronecker":
+        return ways * 2 * inputs * outputs * (inputs + outputs);
+      case "embedding":
+        return ways * 2 * inputs * outputs ** 2 + inputs * outputs;
+      case "full":
+        return 2 * inputs ** 2;
+      case "diagonal":
+        return inputs;
+    }
+  });
+  const quadratic = settings.step === "quadratic";
+  const elementwise =
+    (quadratic ? 26 : (corrected ? 16 : 14) + (settings.momentum > 0 ? 2 : 0)) + sharedFlops(settings);
+  // New eigenvectors are observed on the batch that they come from, by a program of their own.
+  const observations = corrected ? 1 / T1 + 1 / T2 : 1 / T1;
+  const sampled = settings.estimator === "empirical" ? 0 : draws * observations;
+  const tried = quadratic && settings.dampingInterval > 0 ? 1 / settings.dampingInterval : 0;
+  const losses = tried + (corrected ? 1 / T2 : 0);
+  return {
+    state: [
+      { part: "factors", formula: "Σ in² + out²", elements: factors },
+      corrected
+        ? { part: "bases", formula: "Σ in² + out²", elements: inverses }
+        : { part: "inverses", formula: "Σ in² + out²", elements: inverses },
+      ...vectors("moments", quadratic || settings.momentum > 0 ? 1 : 0, n),
+      ...(corrected ? [{ part: "moments", formula: "Σ in·out", elements: moments } as const] : []),
+      scalars(7),
+    ],
+    workspace: [...vectors("vectors", quadratic ? 3 : 1, n), ...decayMask(settings, shape)],
+    work: [
+      {
+        part: "curvature",
+        formula: corrected
+          ? `2 rows Σ (in² + out²) / ${T1} + 2 rows Σ (in² + out² + in·out) (1/${T1} + 1/${T2})`
+          : `2 rows Σ (in² + out²) / ${T1}`,
+        flops: (statistics + 5 * factors) / T1 + (observation + 6 * moments) * observations,
+      },
+      {
+        part: "inversion",
+        formula: `(${each === 1 ? "" : each} Σ in³ + out³) / ${T2}`,
+        flops: inversion / T2,
+      },
+      {
+        part: "update",
+        formula: `${corrected ? 4 : 2} Σ in·out·(in + out) + ${elementwise}n`,
+        flops: products + elementwise * n,
+      },
+    ],
+    evaluations: {
+      gradients: 1,
+      factors: 1 / T1,
+      ...(sampled > 0 && { sampledGradients: sampled }),
+      ...(quadratic && { gaussNewtonVectorProducts: 2 }),
+      ...(losses > 0 && { losses }),
+    },
+  };
+}
+
+/** Outputs of one example: those of the last layer that has any. */
+const outputsOf = ({ layers }: ModelShape): number =>
+  layers.findLast(({ kind }: LayerShape) => kind === "dense" || kind === "conv2d")?.outputs ?? 1;
