@@ -11,6 +11,7 @@ import { input, type Tensor } from "../tensor/tensor.js";
 import type { DiagonalEstimate } from "./diagonal-estimate.js";
 import type { StepReport, Training } from "./optimizer.js";
 import type { Schedule } from "./schedule.js";
+import { stopwatch } from "./stopwatch.js";
 import type { Transform } from "./transform.js";
 
 export interface DiagonalMethod {
@@ -89,6 +90,7 @@ export function startDiagonal(objective: Objective, method: DiagonalMethod): Tra
   const withoutEstimate = { gradients: 1 } as const;
   const evaluations = { ...withoutEstimate, ...estimate.evaluations };
   estimate.draw(0);
+  const watch = stopwatch();
 
   return {
     state: {
@@ -101,8 +103,12 @@ export function startDiagonal(objective: Objective, method: DiagonalMethod): Tra
       const due = t % method.every === 0;
       // What dropout draws depends on the seed and on the number of the update only.
       key.data[1] = t;
+      watch.start();
       (due ? withEstimate : between).run();
-      if (due) estimate.draw(t + method.every);
+      if (due) {
+        estimate.draw(t + method.every);
+        watch.lap("curvature");
+      }
       const [lossOut, rateOut, normOut] = due ? reportOfEstimate : reportBetween;
       const loss = lossOut.data[0]!;
       const gradientNorm = normOut.data[0]!;
@@ -112,6 +118,8 @@ export function startDiagonal(objective: Objective, method: DiagonalMethod): Tra
         gradientNorm,
         finite: Number.isFinite(loss) && Number.isFinite(gradientNorm),
         evaluations: due ? evaluations : withoutEstimate,
+        diagnostics: { refreshed: due },
+        seconds: watch.seconds,
       };
     },
     release() {

@@ -19,9 +19,10 @@ import {
   kroneckerOptions,
   kroneckerTreatment,
 } from "./kfac/settings.js";
-import { type Clock, startKronecker } from "./kfac/training.js";
+import { startKronecker } from "./kfac/training.js";
 import { defineMethod } from "./method.js";
 import type { Training } from "./optimizer.js";
+import type { Clock } from "./stopwatch.js";
 
 /** A training by EKFAC whose reports tell its time by `clock`, in seconds. */
 export const startEkfac = (objective: Objective, settings: KroneckerSettings, clock?: Clock): Training =>

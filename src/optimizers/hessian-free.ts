@@ -49,6 +49,7 @@ import {
   positive,
   type SettingsOf,
 } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 
 const options = {
   curvature: choice("gaussNewton", ["gaussNewton", "hessian"], "A; gaussNewton is never negative"),
@@ -173,12 +174,14 @@ function start(objective: Objective, settings: Settings): Training {
   const iterates = keepIterates(runtime, solver.solution, settings.backtracking ? 12 : 1);
   const ray = compileRay(objective);
   const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
+  const watch = stopwatch();
   const owned = [slope, ray, iterates, solver, operator, evaluation, count, damping];
 
   const attempt = ({ loss: before, gradientNorm }: Point): Attempt => {
     const lambda = damping.data[0]!;
     const { gradient } = evaluation;
     const solution = solve(solver, settings, lambda, iterates.visit);
+    watch.lap("curvature");
     let losses = 0;
     const lossAt = (t: number) => {
       losses++;
@@ -207,6 +210,7 @@ function start(objective: Objective, settings: Settings): Training {
     // The last digits of a loss refuse steps that the ratio, which knows of rounding, does not.
     const t = found.t === 0 && ratio > 0.25 ? 1 : found.t;
     ray.move(t);
+    watch.lap("search");
     damping.data[0] = adaptDamping(lambda, ratio, dampingRule);
     return {
       moved: t > 0,
@@ -222,6 +226,7 @@ function start(objective: Objective, settings: Settings): Training {
         searchEvaluations: found.evaluations,
         stepLength: t,
         accepted: t > 0,
+        ...(t === 0 && { fallback: "no step along the direction lowers the loss; none was taken" }),
       },
     };
   };
@@ -231,8 +236,15 @@ function start(objective: Objective, settings: Settings): Training {
     step(): StepReport {
       const number = count.data[0]++;
       key.data[1] = number;
+      watch.start();
       const point = evaluation.run();
-      const idle = { ...point, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
+      watch.lap("evaluation");
+      const idle = {
+        ...point,
+        evaluations: { gradients: 1 },
+        diagnostics: { accepted: false },
+        seconds: watch.seconds,
+      };
       if (!point.finite) return idle;
       if (point.gradientNorm <= settings.tolerance) return { ...idle, stop: "converged" };
       operator.linearize();
@@ -240,6 +252,7 @@ function start(objective: Objective, settings: Settings): Training {
       const [b, g] = [solver.rightSide.data, evaluation.gradient.data];
       for (let k = 0; k < b.length; k++) b[k] = -g[k]!;
       ray.begin();
+      watch.lap("curvature");
       let [losses, products] = [0, 0];
       let last: Attempt;
       for (let attempts = 1; ; attempts++) {
@@ -254,11 +267,13 @@ function start(objective: Objective, settings: Settings): Training {
         if (attempts === mostAttempts) break;
       }
       evaluation.keepState();
+      watch.lap("update");
       const exhausted = isExhausted({ before: point.loss, predicted: last.predicted, dtype });
       // Where the loss can tell nothing any more, the gradient still can.
       const stalled = !last.moved || (exhausted && !(evaluation.run().gradientNorm < point.gradientNorm));
+      watch.lap("evaluation");
       return {
-        ...point,
+        ...idle,
         evaluations: {
           gradients: last.moved && exhausted ? 2 : 1,
           losses,

@@ -11,7 +11,6 @@ export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js"
 export { ekfac, startEkfac } from "./ekfac.js";
 export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep } from "./first-order.js";
 export { hessianFree } from "./hessian-free.js";
-export type { Clock } from "./kfac/training.js";
 export { kfac, startKfac } from "./kfac.js";
 export { lamb } from "./lamb.js";
 export { lars } from "./lars.js";
@@ -31,7 +30,7 @@ export { didYouMean, nearestNames } from "./names.js";
 export { naturalGradient } from "./natural-gradient.js";
 export { nesterov } from "./nesterov.js";
 export { newton } from "./newton.js";
-export type { Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
+export type { Coverage, Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
 export { createOptimizer, findMethod, type OptimizerName, optimizers } from "./registry.js";
 export { rmsprop } from "./rmsprop.js";
 export {
@@ -56,6 +55,7 @@ export {
 export { shampoo } from "./shampoo.js";
 export { soap } from "./soap.js";
 export { sophia } from "./sophia.js";
+export { type Clock, type Phase, phases } from "./stopwatch.js";
 export {
   chain,
   type StateSpec,

@@ -17,10 +17,11 @@ import type { Objective } from "../curvature/objective.js";
 import { kroneckerCosts } from "./kfac/costs.js";
 import { invertedFactors } from "./kfac/inverted-factors.js";
 import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
-import { type Clock, startKronecker } from "./kfac/training.js";
+import { startKronecker } from "./kfac/training.js";
 import { defineMethod } from "./method.js";
 import type { Training } from "./optimizer.js";
 import { choice, type SettingsOf } from "./settings.js";
+import type { Clock } from "./stopwatch.js";
 
 const options = {
   ...kroneckerOptions,

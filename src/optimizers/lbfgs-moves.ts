@@ -7,6 +7,7 @@ import type { Evaluation, Point } from "./evaluation.js";
 import { type LinePoint, strongWolfe } from "./line-search.js";
 import type { Diagnostics, Evaluations } from "./optimizer.js";
 import type { Ray } from "./ray.js";
+import type { Stopwatch } from "./stopwatch.js";
 
 /** The settings of L-BFGS that a step reads. */
 interface LbfgsSettings {
@@ -30,6 +31,7 @@ export interface Parts {
   readonly after: Buffer;
   /** gᵀd. */
   readonly slope: { run(): number };
+  readonly watch: Stopwatch;
 }
 
 export interface Move {
@@ -41,18 +43,22 @@ export interface Move {
 }
 
 /** d = −H g, or −g with all pairs forgotten where that does not descend; gᵀd, and the first length to try. */
-function chooseDirection({ pairs, settings }: Parts): { readonly slope: number; readonly first: number } {
+function chooseDirection({ pairs, settings, watch }: Parts): {
+  readonly slope: number;
+  readonly first: number;
+} {
   let { slope, absoluteSum } = pairs.direct();
   if (!(slope < 0)) {
     pairs.clear();
     ({ slope, absoluteSum } = pairs.direct());
   }
+  watch.lap("inversion");
   return { slope, first: settings.learningRate * (pairs.count === 0 ? Math.min(1, 1 / absoluteSum) : 1) };
 }
 
 /** Along d to a point that meets the strong Wolfe conditions. */
 export function searched(parts: Parts): (point: Point) => Move {
-  const { objective, settings, evaluation, ray, pairs, before, slope } = parts;
+  const { objective, settings, evaluation, ray, pairs, before, slope, watch } = parts;
   const { decrease, flatness, searchEvaluations } = settings;
   const rounding = roundingOf(objective.dtype);
   let end: Point;
@@ -61,7 +67,9 @@ export function searched(parts: Parts): (point: Point) => Move {
     ray.move(t);
     end = evaluation.run();
     gradients++;
-    return { t, value: end.loss, slope: slope.run() };
+    const there = { t, value: end.loss, slope: slope.run() };
+    watch.lap("search");
+    return there;
   };
   const search = ({ loss }: Point) => {
     const chosen = chooseDirection(parts);
@@ -96,12 +104,20 @@ export function searched(parts: Parts): (point: Point) => Move {
       // The accepted point need not be the last one tried.
       if (ray.length !== result.t) evaluate(result.t);
       pairs.add(result.t);
+      watch.lap("curvature");
     }
     const idle = !(end.loss < point.loss || end.gradientNorm < point.gradientNorm);
     return {
       end,
       evaluations: { gradients },
-      diagnostics: { accepted, searchEvaluations, searchEnded: result.outcome, stepLength: result.t },
+      diagnostics: {
+        accepted,
+        searchEvaluations,
+        searchEnded: result.outcome,
+        stepLength: result.t,
+        pairs: pairs.count,
+        ...(!accepted && { fallback: "the search found no lower loss; the step was not taken" }),
+      },
       ...(idle && { stop: "stalled" as const }),
     };
   };
@@ -109,12 +125,14 @@ export function searched(parts: Parts): (point: Point) => Move {
 
 /** Along d by η; the pair is taken on the sample, or on the whole batch where there is none. */
 export function fixed(parts: Parts, sample: Objective | undefined): (point: Point) => Move {
-  const { settings, evaluation, ray, pairs, before, after } = parts;
+  const { settings, evaluation, ray, pairs, before, after, watch } = parts;
   return () => {
     before.data.set((sample ? sample.gradient() : evaluation).gradient.data);
+    watch.lap("curvature");
     ray.begin();
     const { first } = chooseDirection(parts);
     ray.move(first);
+    watch.lap("update");
     let end: Point | undefined;
     if (sample) after.data.set(sample.gradient().gradient.data);
     else end = evaluation.run();
@@ -126,10 +144,17 @@ export function fixed(parts: Parts, sample: Objective | undefined): (point: Poin
       pairs.clear();
       end = undefined;
     }
+    watch.lap("curvature");
     return {
       end,
       evaluations: sample ? { sampleGradients: 2 } : { gradients: 1 },
-      diagnostics: { accepted, pairs: pairs.count },
+      diagnostics: {
+        accepted,
+        pairs: pairs.count,
+        ...(accepted
+          ? { stepLength: first }
+          : { fallback: "the gradient there is not finite; the step was taken back" }),
+      },
     };
   };
 }

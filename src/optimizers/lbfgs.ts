@@ -39,6 +39,7 @@ import {
   SettingsError,
   type SettingsOf,
 } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 
 const options = {
   memory: count(10, "m: pairs that are kept, at least one", { typical: [5, 50], sensitivity: "low" }),
@@ -127,7 +128,8 @@ function start(objective: Objective, settings: Settings): Training {
   const vectors = { before, after, gradient, direction };
   const pairs = compileCurvaturePairs(objective, settings.memory, vectors);
   const slope = compileInnerProduct(runtime, gradient, direction);
-  const parts = { objective, settings, evaluation, ray, pairs, before, after, slope };
+  const watch = stopwatch();
+  const parts = { objective, settings, evaluation, ray, pairs, before, after, slope, watch };
   const move = searching ? searched(parts) : fixed(parts, sample);
   const owned = [slope, pairs, ray, evaluation, count, before, ...(sample ? [sample, after] : [])];
 
@@ -138,12 +140,14 @@ function start(objective: Objective, settings: Settings): Training {
     state: { step: count, ...pairs.state },
     step(): StepReport {
       key.data[1] = count.data[0]++;
+      watch.start();
       const known = last && last.at === where() ? last.point : undefined;
       last = undefined;
       const point = known ?? evaluation.run();
       const gradients = known ? 0 : 1;
-      const report = { ...point, learningRate: settings.learningRate };
-      if (!point.finite) return { ...report, evaluations: { gradients } };
+      watch.lap("evaluation");
+      const report = { ...point, learningRate: settings.learningRate, seconds: watch.seconds };
+      if (!point.finite) return { ...report, evaluations: { gradients }, diagnostics: { accepted: false } };
       const converged = point.gradientNorm <= settings.tolerance;
       const outcome: Move = converged
         ? { end: point, evaluations: {}, diagnostics: { accepted: false } }
@@ -151,6 +155,7 @@ function start(objective: Objective, settings: Settings): Training {
       const { end, evaluations, ...rest } = outcome;
       if (!converged) evaluation.keepState();
       if (end && evaluation.repeatable) last = { point: end, at: where() };
+      watch.lap("update");
       return {
         ...report,
         ...rest,

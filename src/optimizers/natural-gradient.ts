@@ -37,6 +37,7 @@ import { defineMethod } from "./method.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
 import { compileRay } from "./ray.js";
 import { choice, count, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 
 const options = {
   curvature: choice("fisher", ["fisher", "sampledFisher", "empiricalFisher", "gaussNewton"], "what F is"),
@@ -132,6 +133,7 @@ function start(objective: Objective, settings: Settings): Training {
     settings.globalization === "trustRegion"
       ? compileDivergence("naturalGradient", objective, ray.origin)
       : undefined;
+  const watch = stopwatch();
   const owned = [slope, ray, evaluation, count, solver, ...(divergence ? [divergence] : [])];
 
   return {
@@ -139,20 +141,34 @@ function start(objective: Objective, settings: Settings): Training {
     step(): StepReport {
       const number = count.data[0]++;
       key.data[1] = number;
+      watch.start();
       const point = evaluation.run();
-      const report = { ...point, learningRate };
+      watch.lap("evaluation");
+      const report = { ...point, learningRate, seconds: watch.seconds };
       const idle = { ...report, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
       if (!point.finite) return idle;
       if (point.gradientNorm <= tolerance) return { ...idle, stop: "converged" };
       const { solved, products, diagnostics } = solver.solve(evaluation.gradient, number);
+      watch.lap("curvature");
       const evaluations = { gradients: 1, losses: 0, [productsOf[kind]]: products };
       const descent = solved ? slope.run() : Number.NaN;
-      if (!(descent < 0)) return { ...idle, evaluations, stop: "stalled" };
+      if (!(descent < 0))
+        return {
+          ...idle,
+          evaluations,
+          stop: "stalled",
+          diagnostics: { ...diagnostics, accepted: false, fallback: "the direction does not descend" },
+        };
       ray.begin();
       if (!divergence) {
         ray.move(learningRate);
         evaluation.keepState();
-        return { ...report, evaluations, diagnostics: { ...diagnostics, accepted: true } };
+        watch.lap("update");
+        return {
+          ...report,
+          evaluations,
+          diagnostics: { ...diagnostics, accepted: true, stepLength: learningRate },
+        };
       }
       // Conjugate gradients from zero, like an exact solution, have sᵀ(F + λI)s = −gᵀs.
       const first = Math.min(learningRate, Math.sqrt((2 * settings.divergence) / -descent));
@@ -167,18 +183,22 @@ function start(objective: Objective, settings: Settings): Training {
       const found = backtrack(lossWithin, { value: point.loss + rounding, slope: descent }, search, first);
       const accepted = found.t > 0;
       if (!accepted) ray.move(0);
+      watch.lap("search");
       evaluation.keepState();
+      watch.lap("update");
       evaluations.losses = found.evaluations;
       // Where the loss can tell nothing any more, the gradient still can.
       const equal = accepted && !(found.value < point.loss);
       if (equal) evaluations.gradients++;
       const stalled = !accepted || (equal && !(evaluation.run().gradientNorm < point.gradientNorm));
+      if (equal) watch.lap("evaluation");
       return {
         ...report,
         evaluations,
         diagnostics: {
           ...diagnostics,
           accepted,
+          ...(!accepted && { fallback: "no step within the trust region lowers the loss; none was taken" }),
           stepLength: found.t,
           searchEvaluations: found.evaluations,
           ...(accepted && { divergence: moved }),

@@ -5,6 +5,7 @@ import { eigenSystem, solveDefinite, solveIndefinite } from "./dense-solve.js";
 import type { Evaluation, Point } from "./evaluation.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
 import type { Ray } from "./ray.js";
+import type { Stopwatch } from "./stopwatch.js";
 import { adaptRadius, eigenvalueNoise, trustRegionStep } from "./trust-region.js";
 
 /** The settings of Newton's method that a step reads. */
@@ -23,6 +24,7 @@ export interface Parts {
   readonly evaluation: Evaluation;
   readonly curvature: DenseCurvature;
   readonly ray: Ray;
+  readonly watch: Stopwatch;
 }
 
 interface Outcome {
@@ -44,8 +46,12 @@ export interface Stepper {
 /** Trials within one step: each makes it at least four times smaller. */
 const mostTrials = 40;
 
+const singular = { fallback: "the damped matrix has no inverse; the step was not taken" };
+const undecomposed = "the matrix is not finite; the step was not taken";
+const refused = { fallback: "no step within the trust region lowers the loss; none was taken" };
+
 /** θ ← θ − η (A + λI)⁻¹ g and nothing else. */
-export function plainSteps({ objective, settings, evaluation, curvature, ray }: Parts): Stepper {
+export function plainSteps({ objective, settings, evaluation, curvature, ray, watch }: Parts): Stepper {
   const solve = solveIndefinite(objective.runtime.blas.functions, {
     matrix: curvature.matrix,
     gradient: evaluation.gradient,
@@ -56,10 +62,11 @@ export function plainSteps({ objective, settings, evaluation, curvature, ray }: 
     step() {
       const { learningRate, damping } = settings;
       const accepted = solve(damping);
+      watch.lap("inversion");
       if (accepted) ray.move(learningRate);
       return {
         losses: 0,
-        diagnostics: { damping, accepted },
+        diagnostics: { damping, accepted, ...(accepted ? { stepLength: learningRate } : singular) },
         ...(!accepted && { stop: "stalled" as const }),
       };
     },
@@ -68,7 +75,14 @@ export function plainSteps({ objective, settings, evaluation, curvature, ray }: 
 }
 
 /** λ follows ρ, from the settings' first one; a refused step is tried again with a larger λ and the same A. */
-export function levenbergMarquardt({ objective, settings, evaluation, curvature, ray }: Parts): Stepper {
+export function levenbergMarquardt({
+  objective,
+  settings,
+  evaluation,
+  curvature,
+  ray,
+  watch,
+}: Parts): Stepper {
   const { runtime, dtype } = objective;
   const n = objective.layout.size;
   const factor = runtime.buffer(dtype, [n, n]);
@@ -93,21 +107,34 @@ export function levenbergMarquardt({ objective, settings, evaluation, curvature,
         const lambda = damping.data[0]!;
         let ratio = Number.NEGATIVE_INFINITY;
         let predicted = 0;
-        if (solve(lambda)) {
+        const solved = solve(lambda);
+        watch.lap("inversion");
+        if (solved) {
           // dᵀA d = −gᵀd − λ‖d‖², so q(0) − q(d) = −½gᵀd + ½λ‖d‖².
           predicted =
             0.5 * (lambda * dot(direction.data, direction.data) - dot(gradient.data, direction.data));
           losses++;
           ratio = trustRatio({ before, after: ray.lossAt(1), predicted, dtype });
+          watch.lap("search");
         }
         damping.data[0] = adaptDamping(ratio < 0.25 ? Math.max(lambda, floor) : lambda, ratio, rule);
         if (ratio > 0) {
           const stop = isExhausted({ before, predicted, dtype }) ? ({ stop: "stalled" } as const) : {};
-          return { losses, diagnostics: { damping: lambda, trustRatio: ratio, accepted: true }, ...stop };
+          const diagnostics = {
+            damping: lambda,
+            trustRatio: ratio,
+            accepted: true,
+            searchEvaluations: losses,
+          };
+          return { losses, diagnostics, ...stop };
         }
       }
       ray.move(0);
-      return { losses, stop: "stalled", diagnostics: { damping: damping.data[0]!, accepted: false } };
+      return {
+        losses,
+        stop: "stalled",
+        diagnostics: { damping: damping.data[0]!, accepted: false, searchEvaluations: losses, ...refused },
+      };
     },
     release() {
       factor.release();
@@ -117,7 +144,7 @@ export function levenbergMarquardt({ objective, settings, evaluation, curvature,
 }
 
 /** The exact step in a ball whose radius follows ρ; A is decomposed once, whatever the number of trials. */
-export function trustRegion({ objective, settings, evaluation, curvature, ray }: Parts): Stepper {
+export function trustRegion({ objective, settings, evaluation, curvature, ray, watch }: Parts): Stepper {
   const { runtime, dtype, layout } = objective;
   const n = layout.size;
   const eigen = eigenSystem(runtime, curvature.matrix);
@@ -131,7 +158,10 @@ export function trustRegion({ objective, settings, evaluation, curvature, ray }:
     state: { radius },
     leavesSaddles: true,
     step({ loss: before, gradientNorm }) {
-      if (!eigen.decompose()) return { losses: 0, stop: "stalled", diagnostics: { accepted: false } };
+      const decomposed = eigen.decompose();
+      watch.lap("inversion");
+      if (!decomposed)
+        return { losses: 0, stop: "stalled", diagnostics: { accepted: false, fallback: undecomposed } };
       const values = eigen.eigenvalues.data;
       const epsilon = roundingOf(dtype);
       const lowest = values[0]!;
@@ -146,6 +176,7 @@ export function trustRegion({ objective, settings, evaluation, curvature, ray }:
         eigen.from(rotated, ray.direction);
         const { predicted } = step;
         const ratio = trustRatio({ before, after: ray.lossAt(1), predicted, dtype });
+        watch.lap("search");
         radius.data[0] = adaptRadius(r, ratio, step, settings.mostRadius);
         if (ratio > 0.1) {
           const diagnostics = {
@@ -154,6 +185,7 @@ export function trustRegion({ objective, settings, evaluation, curvature, ray }:
             trustRatio: ratio,
             lowestEigenvalue: lowest,
             accepted: true,
+            searchEvaluations: trial + 1,
           };
           const stop = isExhausted({ before, predicted, dtype }) ? ({ stop: "stalled" } as const) : {};
           return { losses: trial + 1, diagnostics, ...stop };
@@ -163,7 +195,12 @@ export function trustRegion({ objective, settings, evaluation, curvature, ray }:
       return {
         losses: mostTrials,
         stop: "stalled",
-        diagnostics: { radius: radius.data[0]!, accepted: false },
+        diagnostics: {
+          radius: radius.data[0]!,
+          accepted: false,
+          searchEvaluations: mostTrials,
+          ...refused,
+        },
       };
     },
     release() {

@@ -24,6 +24,7 @@ import { levenbergMarquardt, plainSteps, trustRegion } from "./newton-steps.js";
 import type { StepReport, Training } from "./optimizer.js";
 import { compileRay } from "./ray.js";
 import { choice, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 
 const options = {
   curvature: choice("hessian", ["hessian", "gaussNewton"], "A; gaussNewton is never negative"),
@@ -98,14 +99,25 @@ function start(objective: Objective, settings: Settings): Training {
   const count = runtime.buffer("i32", []);
   const evaluation = compileEvaluation(objective);
   const ray = compileRay(objective);
-  const stepper = steppers[settings.globalization]({ objective, settings, evaluation, curvature, ray });
+  const watch = stopwatch();
+  const stepper = steppers[settings.globalization]({
+    objective,
+    settings,
+    evaluation,
+    curvature,
+    ray,
+    watch,
+  });
   return {
     state: { step: count, ...stepper.state },
     step(): StepReport {
       key.data[1] = count.data[0]++;
+      watch.start();
       const point = evaluation.run();
-      const report = { ...point, learningRate: settings.learningRate };
-      if (!point.finite) return { ...report, evaluations: { gradients: 1 } };
+      watch.lap("evaluation");
+      const report = { ...point, learningRate: settings.learningRate, seconds: watch.seconds };
+      if (!point.finite)
+        return { ...report, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
       const converged = point.gradientNorm <= settings.tolerance;
       if (converged && !stepper.leavesSaddles)
         return {
@@ -115,14 +127,17 @@ function start(objective: Objective, settings: Settings): Training {
           diagnostics: { accepted: false },
         };
       curvature.compute();
+      watch.lap("curvature");
       ray.begin();
       const { losses, stop, diagnostics } = stepper.step(point);
       evaluation.keepState();
+      watch.lap("update");
       const evaluations = { gradients: 1, losses, [productsOf[kind]]: layout.size };
       // Where the loss can tell nothing any more, the gradient still can.
       const exhausted = stop === "stalled" && diagnostics.accepted === true;
       if (exhausted) evaluations.gradients++;
       const shrinks = exhausted && evaluation.run().gradientNorm < 0.5 * point.gradientNorm;
+      if (exhausted) watch.lap("evaluation");
       return { ...report, evaluations, diagnostics, ...(stop && !shrinks && { stop }) };
     },
     release() {

@@ -43,6 +43,7 @@ import {
   positiveCount,
   type SettingsOf,
 } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 import { chain, type Transform, zeroVector } from "./transform.js";
 
 const options = {
@@ -206,6 +207,7 @@ function start(objective: Objective, settings: Settings): Training {
   );
   const rateOut = updating.outputs[own.length]!;
   const largest = Math.max(1, ...factors.map(({ root }) => root.shape[0]!));
+  const watch = stopwatch();
   const rooter = createRooter(runtime, dtype, settings.root, largest);
 
   return {
@@ -217,8 +219,10 @@ function start(objective: Objective, settings: Settings): Training {
     },
     step() {
       const t = counter.data[0]!;
+      watch.start();
       key.data[1] = t; // dropout draws by seed and number of the update
       evaluation.run();
+      watch.lap("evaluation");
       const [loss, gradientNorm] = [lossOut.data[0]!, normOut.data[0]!];
       const accepted = Number.isFinite(loss) && Number.isFinite(gradientNorm);
       const due = accepted && t >= settings.start && (t - settings.start) % settings.interval === 0;
@@ -227,14 +231,24 @@ function start(objective: Objective, settings: Settings): Training {
         for (const { statistics: from, root, p } of factors)
           if (!rooter.root(from, beta2 === 1 ? 1 : 1 / (1 - beta2 ** (t + 1)), settings.epsilon, p, root))
             failed++;
+      if (due) watch.lap("inversion");
       if (accepted) updating.run();
+      watch.lap("update");
       return {
         loss,
         ...(accepted && { learningRate: rateOut.data[0]! }),
         gradientNorm,
         finite: accepted,
         evaluations: { gradients: 1 },
-        diagnostics: { accepted, refreshed: due, ...(failed > 0 && { rootsKept: failed }) },
+        diagnostics: {
+          accepted,
+          refreshed: due,
+          ...(failed > 0 && {
+            rootsKept: failed,
+            fallback: "roots could not be had and stay as they were",
+          }),
+        },
+        seconds: watch.seconds,
       };
     },
     release() {

@@ -40,6 +40,7 @@ import {
   positiveCount,
   type SettingsOf,
 } from "./settings.js";
+import { stopwatch } from "./stopwatch.js";
 import { chain } from "./transform.js";
 
 const options = {
@@ -180,6 +181,7 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
     { inputs: [...given.buffers, ...own, ...bases], outputs: kept },
   );
   const [lossOut, rateOut, normOut] = executable.outputs.slice(kept.length) as [Buffer, Buffer, Buffer];
+  const watch = stopwatch();
   const largest = Math.max(1, ...axes.map(({ extent }) => extent));
   const refresher = createEigenbasisRefresher(runtime, dtype, largest);
   const order = new Uint32Array(largest);
@@ -194,14 +196,16 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
       for (let j = 0; j < extent; j++)
         for (let k = 0; k < inner; k++) to[at + j * inner + k] = from[at + order[j]! * inner + k]!;
   };
-  /** Whether the eigenbases were renewed. */
-  const refresh = (s: number): boolean => {
-    if (s % settings.interval !== 0) return false;
+  /** New eigenbases, where they are due: how many could not be had. */
+  const refresh = (s: number): number | undefined => {
+    if (s % settings.interval !== 0) return undefined;
+    let failed = 0;
     axes.forEach((rotated, k) => {
-      if (s === 0) refresher.decompose(statistics[k]!, bases[k]!);
+      if (s === 0) failed += Number(!refresher.decompose(statistics[k]!, bases[k]!));
       else if (refresher.iterate(statistics[k]!, bases[k]!, order)) reorder(rotated);
+      else failed++;
     });
-    return true;
+    return failed;
   };
   const named = (part: string, buffers: readonly Buffer[]) =>
     axes.map(({ entry, axis }, k) => [`${part}.${entry.name}.${axis}`, buffers[k]!] as const);
@@ -219,14 +223,21 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
       key.data[1] = counted;
       executable.run();
       const accepted = counter.data[0]! > counted;
-      const refreshed = accepted && refresh(counted);
+      watch.start();
+      const kept = accepted ? refresh(counted) : undefined;
+      if (kept !== undefined) watch.lap("inversion");
       return {
         loss: lossOut.data[0]!,
         learningRate: rateOut.data[0]!,
         gradientNorm: normOut.data[0]!,
         finite: accepted,
         evaluations: { gradients: 1 },
-        diagnostics: { accepted: accepted && counted > 0, refreshed },
+        diagnostics: {
+          accepted: accepted && counted > 0,
+          refreshed: kept !== undefined,
+          ...(kept && { basesKept: kept, fallback: "eigenbases could not be had and stay as they were" }),
+        },
+        seconds: watch.seconds,
       };
     },
     release() {

@@ -473,7 +473,7 @@ describe("what can go wrong", () => {
         true,
         true,
       ]);
-      expect(reports[2]!.diagnostics!.factors).toBe("not finite, kept as they were");
+      expect(reports[2]!.diagnostics!.fallback).toBe("factors were not finite and stay as they were");
       expect(state).toBe(true);
     }
   });
@@ -513,6 +513,7 @@ describe("what can go wrong", () => {
     const training = createOptimizer("kfac", { ...brisk, damping: 1e-9 }).start(objective);
     const { diagnostics } = training.step();
     expect(diagnostics!.factorsWithRaisedDamping).toBeGreaterThan(0);
+    expect(diagnostics!.fallback).toBe("factors needed more damping to be inverted");
     expect(objective.parameters.data.every(Number.isFinite)).toBe(true);
     training.release();
     objective.release();
@@ -536,17 +537,15 @@ test("reports tell the damping, the factors and the time by the given clock", ()
   const { objective } = problem(layers.mlp!);
   let time = 0;
   const training = startKfac(objective, { ...kfac.defaults, damping: 0.04 }, () => time++);
-  const { diagnostics } = training.step();
-  expect(diagnostics).toMatchObject({
-    damping: 0.04,
-    gamma: 0.2,
-    evaluationSeconds: 1,
-    inversionSeconds: 1,
-    updateSeconds: 1,
-  });
+  const { diagnostics, seconds } = training.step();
+  expect(diagnostics).toMatchObject({ damping: 0.04, gamma: 0.2, refreshed: true });
+  // Loss and gradient share the pass of the factors.
+  expect(seconds).toEqual({ curvature: 1, inversion: 1, update: 1 });
   expect(diagnostics!.condition).toBeGreaterThan(1);
   expect(diagnostics!.factorNorm).toBeGreaterThan(0);
-  expect(training.step().diagnostics!.condition).toBeUndefined();
+  const second = training.step();
+  expect(second.diagnostics!.condition).toBeUndefined();
+  expect(second.seconds).toEqual({ evaluation: 1, update: 1 });
   training.release();
   objective.release();
 });

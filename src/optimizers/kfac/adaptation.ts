@@ -10,6 +10,7 @@
 import type { Objective } from "../../curvature/objective.js";
 import type { Buffer } from "../../runtime/memory.js";
 import { adaptDamping, trustRatio } from "../damping.js";
+import type { Stopwatch } from "../stopwatch.js";
 import type { Dampings, Mover } from "./mover.js";
 import type { Model, QuadraticStep } from "./quadratic.js";
 import type { KroneckerSettings } from "./settings.js";
@@ -25,17 +26,20 @@ interface Parts {
   readonly settings: KroneckerSettings;
   /** New inverses for the present γ. */
   readonly invert: () => void;
+  readonly watch: Stopwatch;
 }
 
 /** Whether this update is one of every `interval`; never for 0. */
 const isDue = (count: Buffer, interval: number) => interval > 0 && count.data[0]! % interval === 0;
 
-export function adaptation({ objective, step, dampings, count, settings, invert }: Parts): Mover {
+export function adaptation({ objective, step, dampings, count, settings, invert, watch }: Parts): Mover {
   const { lambda, gamma } = dampings;
   const { dampingInterval, gammaInterval, leastDamping: least } = settings;
   const modelAt = (): Model => {
     step.aim(gamma.data[0]!);
-    return step.model(lambda.data[0]!);
+    const model = step.model(lambda.data[0]!);
+    watch.lap("curvature");
+    return model;
   };
 
   const withBestGamma = (): { model: Model; tried: number } => {
@@ -72,7 +76,9 @@ export function adaptation({ objective, step, dampings, count, settings, invert 
       const diagnostics = { damping: used, gamma: gamma.data[0]!, updateNorm, stepLength: -c1, momentum: c2 };
       if (!isDue(count, dampingInterval)) return { accepted: true, products, diagnostics };
 
+      watch.lap("update");
       const after = objective.loss();
+      watch.lap("search");
       const ratio = trustRatio({ before, after, predicted: model.predicted, dtype: objective.dtype });
       const omega = base ** dampingInterval;
       lambda.data[0] = adaptDamping(used, ratio, { increase: 1 / omega, decrease: omega, least, most });

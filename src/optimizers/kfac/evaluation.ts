@@ -58,8 +58,8 @@ export interface FactorEvaluation {
   run(): Point;
   /** The same, and β·average + (1 − β)·estimate. `finite` says whether the estimate was; else nothing moved. */
   estimate(beta: number): Point & { readonly factorsFinite: boolean };
-  /** What the preconditioner observes only, on the present batch. */
-  observe(): void;
+  /** What the preconditioner observes only, on the present batch; undefined where it observes nothing. */
+  readonly observe: (() => void) | undefined;
   /** The model's state becomes what the last evaluation made of it. */
   keepState(): void;
   release(): void;
@@ -159,7 +159,7 @@ export function compileFactorEvaluation(
       estimating.run();
       return { ...point(evaluated), factorsFinite: estimating.outputs[0]!.data[0] === 1 };
     },
-    observe: () => observing?.run(),
+    observe: observing?.run,
     keepState() {
       const after = latest[3];
       if (after) state!.data.set(after.data);

@@ -2,6 +2,7 @@
 
 import type { Objective } from "../../curvature/objective.js";
 import type { StepReport, Training } from "../optimizer.js";
+import { type Clock, stopwatch } from "../stopwatch.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
 import { frobenius } from "./damped-inverse.js";
@@ -11,18 +12,15 @@ import type { Inversion, Preconditioner } from "./preconditioner.js";
 import { quadraticStep } from "./quadratic.js";
 import type { KroneckerSettings } from "./settings.js";
 
-/** Seconds that do not run backwards. */
-export type Clock = () => number;
-const seconds: Clock = () => performance.now() / 1000;
-
 export function startKronecker(
   name: string,
   objective: Objective,
   settings: KroneckerSettings,
   preconditionerOf: (running: RunningFactors) => Preconditioner,
-  clock: Clock = seconds,
+  clock?: Clock,
 ): Training {
   const { runtime, key } = objective;
+  const watch = stopwatch(clock);
   const running = runningFactors(objective);
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
@@ -36,6 +34,7 @@ export function startKronecker(
   let inversion: Inversion | undefined;
   const invert = () => {
     inversion = preconditioner.invert(dampings.gamma.data[0]!);
+    watch.lap("inversion");
   };
   const mover: Mover =
     settings.step === "clip"
@@ -50,6 +49,7 @@ export function startKronecker(
           count,
           settings,
           invert,
+          watch,
         });
 
   const inversions = () => progress.data[3]!;
@@ -81,13 +81,12 @@ export function startKronecker(
       ...mover.state,
     },
     step(): StepReport {
-      const began = clock();
+      watch.start();
       // Dropout and sampled targets depend on the seed and on the number of the update only.
       key.data[1] = count.data[0]!;
       const due = estimateIsDue();
       const point = due ? estimate() : evaluation.run();
-      const evaluated = clock();
-      let inverted = evaluated;
+      watch.lap(due ? "curvature" : "evaluation");
       const inversionsBefore = inversions();
       let outcome: Outcome = { accepted: false, diagnostics: {} };
       if (point.finite) {
@@ -96,14 +95,23 @@ export function startKronecker(
           progress.data[1] = progress.data[0]!;
           progress.data[2] = count.data[0]!;
           progress.data[3]!++;
-          evaluation.observe();
-          inverted = clock();
+          if (evaluation.observe) {
+            evaluation.observe();
+            watch.lap("curvature");
+          }
         }
         // Until a first estimate was finite there is nothing to go by.
         if (inversions() > 0) outcome = mover.move(point);
       }
       if (outcome.accepted) evaluation.keepState();
       count.data[0]!++;
+      watch.lap("update");
+      const refreshed = inversions() > inversionsBefore;
+      const fallback = fallbackOf({
+        factorsFinite: !("factorsFinite" in point) || point.factorsFinite === true,
+        raised: refreshed ? inversion!.raised : 0,
+        accepted: outcome.accepted,
+      });
       const { loss, gradientNorm, finite } = point;
       return {
         loss,
@@ -120,19 +128,13 @@ export function startKronecker(
           damping: dampings.lambda.data[0]!,
           gamma: dampings.gamma.data[0]!,
           accepted: outcome.accepted,
-          ...(due &&
-            "factorsFinite" in point &&
-            !point.factorsFinite && { factors: "not finite, kept as they were" }),
-          ...(inversions() > inversionsBefore && {
-            factorNorm: factorNorm(running),
-            condition: inversion!.condition,
-            ...(inversion!.raised > 0 && { factorsWithRaisedDamping: inversion!.raised }),
-          }),
+          refreshed,
+          ...(refreshed && { factorNorm: factorNorm(running), condition: inversion!.condition }),
+          ...(refreshed && inversion!.raised > 0 && { factorsWithRaisedDamping: inversion!.raised }),
+          ...(fallback && { fallback }),
           ...outcome.diagnostics,
-          evaluationSeconds: evaluated - began,
-          inversionSeconds: inverted - evaluated,
-          updateSeconds: clock() - inverted,
         },
+        seconds: watch.seconds,
       };
     },
     release() {
@@ -140,6 +142,17 @@ export function startKronecker(
       for (const part of [mover, evaluation, preconditioner, running, ...buffers]) part.release();
     },
   };
+}
+
+/** What a step did otherwise than it should, if anything. */
+function fallbackOf(given: {
+  readonly factorsFinite: boolean;
+  readonly raised: number;
+  readonly accepted: boolean;
+}): string | undefined {
+  if (!given.factorsFinite) return "factors were not finite and stay as they were";
+  if (!given.accepted) return "the step was not taken";
+  return given.raised > 0 ? "factors needed more damping to be inverted" : undefined;
 }
 
 const clippedMover = (step: ReturnType<typeof clippedStep>, { gamma }: Dampings): Mover => ({
