@@ -1,94 +1,59 @@
-/** `thalweg list`: problems and optimizers, and what can be set of each. */
+/** `thalweg list`: the problems, the optimizers, and what can be set of each. */
 import pc from "picocolors";
+import { describeMethod } from "../lab/catalogue.js";
 import { UserError } from "../lab/errors.js";
+import type { ProblemKind } from "../lab/problem.js";
 import { problems } from "../lab/problems/registry.js";
 import { didYouMean } from "../optimizers/names.js";
-import { optimizers } from "../optimizers/registry.js";
-import type { Options } from "../optimizers/settings.js";
+import { type OptimizerName, optimizers } from "../optimizers/registry.js";
+import { showMethod } from "./optimizers.js";
 import type { ListFlags } from "./options.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 
-interface Item {
-  readonly kind: "problem" | "optimizer";
-  readonly name: string;
-  readonly description: string;
-  readonly reference?: string;
-  readonly options: Options;
-}
-
 export async function list(name: string | undefined, { json = false }: ListFlags): Promise<void> {
-  const items: Item[] = [
-    ...problems.map(({ name, description, options }) => ({
-      kind: "problem" as const,
-      name,
-      description,
-      options,
-    })),
-    ...Object.values(optimizers).map(({ name, description, reference, options }) => ({
-      kind: "optimizer" as const,
-      name,
-      description,
-      reference,
-      options: options as Options,
-    })),
-  ];
-  if (name === undefined) showAll(items, json);
-  else {
-    const item = items.find((candidate) => candidate.name === name);
-    if (!item) {
-      const names = items.map((candidate) => candidate.name);
-      throw new UserError(
-        `there is no problem or optimizer "${name}"${didYouMean(name, names) || `; there are ${names.join(", ")}`}`,
-      );
-    }
-    if (json) printJson(describe(item));
-    else show(item);
-  }
-}
-
-const describe = (item: Item) => ({
-  ...item,
-  options: Object.entries(item.options).map(([name, { default: fallback, range, about }]) => ({
-    name,
-    default: fallback,
-    range,
-    about,
-  })),
-});
-
-function showAll(items: readonly Item[], json: boolean): void {
-  if (json) {
-    printJson(items.map(describe));
+  if (name === undefined) {
+    if (json) printJson({ problems: problems.map(describe), optimizers: Object.keys(optimizers) });
+    else showAll();
     return;
   }
-  for (const kind of ["problem", "optimizer"] as const) {
-    const columns = [{ title: kind }, { title: "" }];
-    const own = items.filter((item) => item.kind === kind);
-    print(
-      formatTable(
-        columns,
-        own.map(({ name, description }) => [name, description]),
-      ),
+  const problem = problems.find((candidate) => candidate.name === name);
+  const method = Object.hasOwn(optimizers, name) ? optimizers[name as OptimizerName] : undefined;
+  if (problem) {
+    if (json) printJson(describe(problem));
+    else show(problem);
+  } else if (method) {
+    if (json) printJson(describeMethod(method));
+    else showMethod(method);
+  } else {
+    const names = [...problems.map((candidate) => candidate.name), ...Object.keys(optimizers)];
+    throw new UserError(
+      `there is no problem or optimizer "${name}"${didYouMean(name, names) || `; there are ${names.join(", ")}`}`,
     );
-    print("");
   }
-  print("Options of one: thalweg list <name>. Given as name:option=value,option=value.");
 }
 
-function show({ name, description, reference, options }: Item): void {
-  print(plain(`${pc.bold(name)}: ${description}`));
-  if (reference) print(plain(reference));
-  print("");
+const describe = ({ name, description, options }: ProblemKind) => ({
+  name,
+  description,
+  options: Object.entries(options).map(([option, { read: _, ...about }]) => ({ name: option, ...about })),
+});
+
+function showAll(): void {
+  const rows = problems.map(({ name, description }) => [name, description]);
+  print(`${formatTable([{ title: "problem" }, { title: "" }], rows)}\n`);
+  print(plain(`optimizers: ${Object.keys(optimizers).join(", ")}\n`));
+  print("Options of one: thalweg list <name>. Given as name:option=value,option=value.");
+  print("What optimizers do and cost: thalweg optimizers.");
+}
+
+function show({ name, description, options }: ProblemKind): void {
+  print(plain(`${pc.bold(name)}: ${description}\n`));
   const columns = [{ title: "option" }, { title: "default" }, { title: "values" }, { title: "" }];
-  print(
-    formatTable(
-      columns,
-      Object.entries(options).map(([option, { default: fallback, range, about }]) => [
-        option,
-        String(fallback),
-        range,
-        about,
-      ]),
-    ),
-  );
+  const rows = Object.entries(options).map(([option, { default: fallback, range, about }]) => [
+    option,
+    String(fallback),
+    range,
+    about,
+  ]);
+  print(formatTable(columns, rows));
 }

@@ -43,7 +43,7 @@ Examples:
   thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
   thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
-  thalweg list adamw                             every setting, with its default and range
+  thalweg optimizers adamw                       what it does and costs, and every setting
   thalweg info                                   this machine: libraries, threads, speed
 
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line, 130 interrupted.`,
@@ -142,6 +142,18 @@ program
   .option("--json", "as JSON")
   .action(async (name: string | undefined, flags: ListFlags) => {
     await (await import("./list.js")).list(name, flags);
+  });
+
+program
+  .command("optimizers [name]")
+  .summary("the catalogue of optimizers, or all about one")
+  .description(
+    "Lists the optimizers by family: what each keeps, asks and does. With a name: where it was published, which\n" +
+      "arrays it treats how, its costs, and every setting with its default and typical values.",
+  )
+  .option("--json", "as JSON")
+  .action(async (name: string | undefined, flags: ListFlags) => {
+    await (await import("./optimizers.js")).showOptimizers(name, flags);
   });
 
 program

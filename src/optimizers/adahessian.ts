@@ -14,7 +14,7 @@ import { parameterCount } from "../curvature/model-shape.js";
 import { concat, type Tensor } from "../tensor/tensor.js";
 import { biasCorrection } from "./adam.js";
 import { clipByGlobalNorm } from "./clip.js";
-import { decayMask, multiple, scalars, sharedFlops, vectors } from "./costs.js";
+import { decayMask, every, multiple, scalars, sharedFlops, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
@@ -125,7 +125,7 @@ export const adahessian = defineMethod(
         state: [...vectors("moments", 2, n), ...vectors("probes", s.probes, n), scalars()],
         workspace: decayMask(s, shape),
         work: [
-          { part: "curvature", formula: `${estimate}n / ${s.every}`, flops: (estimate * n) / s.every },
+          { part: "curvature", formula: every(s.every, multiple(estimate)), flops: (estimate * n) / s.every },
           { part: "update", formula: multiple(each), flops: each * n },
         ],
         evaluations: { gradients: 1, hessianVectorProducts: s.probes / s.every },

@@ -58,6 +58,10 @@ export const scalars = (count = 1): Size<"scalars"> => ({
   elements: count,
 });
 
+/** "9n³ / 10"; what happens at every step is divided by nothing. */
+export const every = (interval: number, formula: string): string =>
+  interval === 1 ? formula : `${formula} / ${interval}`;
+
 /** "n", "2n". */
 export const multiple = (count: number): string => (count === 1 ? "n" : `${count}n`);
 export const sizeOfArray = ({ shape }: ArrayShape): number =>

@@ -24,7 +24,7 @@ import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { blocksOf, cut, join } from "./blocking.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
-import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
+import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { setIdentity } from "./eigenbasis.js";
 import { innerProduct } from "./evaluation.js";
@@ -327,7 +327,7 @@ export const shampoo = defineMethod(
           { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares },
           {
             part: "inversion",
-            formula: `(${root}) / ${s.interval}`,
+            formula: every(s.interval, root),
             flops:
               sum(
                 ({ cubes, rank }) =>

@@ -24,7 +24,7 @@ import { biasCorrection } from "./adam.js";
 import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
-import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
+import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
 import { innerProduct } from "./evaluation.js";
@@ -281,7 +281,7 @@ export const soap = defineMethod(
           { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares },
           {
             part: "inversion",
-            formula: `(14/3 Σ axis³) / ${s.interval}`,
+            formula: every(s.interval, "14/3 Σ axis³"),
             flops: sum(({ extent }) => (14 / 3) * extent ** 3) / s.interval,
           },
           { part: "update", formula: `6 Σ size·axis + ${each}n`, flops: 3 * product + each * n },

@@ -16,7 +16,7 @@ import { parameterCount } from "../curvature/model-shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { everyElement } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
-import { decayMask, multiple, scalars, sharedFlops, vectors } from "./costs.js";
+import { decayMask, every, multiple, scalars, sharedFlops, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { bartlettDiagonal, hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
@@ -106,7 +106,7 @@ export const sophia = defineMethod(
         ],
         workspace: decayMask(s, shape),
         work: [
-          { part: "curvature", formula: `${estimate}n / ${s.every}`, flops: (estimate * n) / s.every },
+          { part: "curvature", formula: every(s.every, multiple(estimate)), flops: (estimate * n) / s.every },
           { part: "update", formula: multiple(each), flops: each * n },
         ],
         evaluations: {

@@ -223,8 +223,30 @@ describe("other commands", () => {
   it("list names every problem and optimizer, and the options of one", () => {
     const all = thalweg(root, ["list"]).stdout;
     for (const name of ["digits-mlp", "fashion-cnn", "table", "sgd", "adamw"]) expect(all).toContain(name);
-    expect(thalweg(root, ["list", "adamw"]).stdout).toMatch(/weightDecay +0\.01 +a number of at least 0/);
+    expect(thalweg(root, ["list", "adamw"]).stdout).toBe(thalweg(root, ["optimizers", "adamw"]).stdout);
     expect(JSON.parse(thalweg(root, ["list", "table", "--json"]).stdout).options[0].name).toBe("file");
+  });
+  it("optimizers shows the catalogue by family, and all about one", () => {
+    const all = thalweg(root, ["optimizers"]).stdout;
+    for (const title of ["first order ", "second order ", "adafactor ", "kfac "])
+      expect(all).toContain(title);
+    const { stdout } = thalweg(root, ["optimizers", "kfac"]);
+    expect(stdout).toContain("Martens & Grosse 2015");
+    expect(stdout).toMatch(/inverses +Σ in² \+ out² +649,350 numbers/);
+    expect(stdout).toMatch(/damping +0\.1 +0\.001 – 1 \(log\) +high +a number above 0/);
+    const [first] = JSON.parse(thalweg(root, ["optimizers", "--json"]).stdout);
+    expect(first).toMatchObject({
+      name: "sgd",
+      family: "first order",
+      costs: { evaluations: { gradients: 1 } },
+    });
+    const one = JSON.parse(thalweg(root, ["optimizers", "sgd", "--json"]).stdout);
+    expect(one).toEqual(first);
+    expect(one.settings[0]).toMatchObject({
+      name: "learningRate",
+      kind: "number",
+      typical: { from: 0.01, to: 1 },
+    });
   });
   it("info measures this machine", () => {
     const { code, stdout } = thalweg(root, ["info", "--json"]);

@@ -198,6 +198,7 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
     /--batches is "1"; use a whole number of at least 2/,
   ],
   ["a folder without a run to probe", ["probe", "--run", "good"], 1, /"good" holds no run/],
+  ["an unknown optimizer to show", ["optimizers", "adamm"], 1, /no optimizer "adamm"; did you mean adam/],
   ["an unknown name to list", ["list", "adamm"], 1, /no problem or optimizer "adamm"; did you mean adam/],
   [
     "a BLAS that is none",

@@ -1,7 +1,7 @@
 /** What kfac and ekfac keep and compute, layer by layer: a layer's blocks are those of curvature/kronecker/blocks.ts. */
 import { factorShapes, hasEigenbasis, kindOfLayer } from "../../curvature/kronecker/index.js";
 import { type LayerShape, type ModelShape, parameterCount } from "../../curvature/model-shape.js";
-import { type Costs, decayMask, scalars, sharedFlops, sizeOfArray, vectors } from "../costs.js";
+import { type Costs, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "../costs.js";
 import type { KroneckerSettings } from "./settings.js";
 
 /** FLOPs of one inversion, in n³; of newtonSchulz about 20 iterations of two products. */
@@ -101,13 +101,13 @@ export function kroneckerCosts(
       {
         part: "curvature",
         formula: corrected
-          ? `2 rows Σ (in² + out²) / ${T1} + 2 rows Σ (in² + out² + in·out) (1/${T1} + 1/${T2})`
-          : `2 rows Σ (in² + out²) / ${T1}`,
+          ? `${every(T1, "2 rows Σ (in² + out²)")} + 2 rows Σ (in² + out² + in·out) (1/${T1} + 1/${T2})`
+          : every(T1, "2 rows Σ (in² + out²)"),
         flops: (statistics + 5 * factors) / T1 + (observation + 6 * moments) * observations,
       },
       {
         part: "inversion",
-        formula: `(${each === 1 ? "" : each} Σ in³ + out³) / ${T2}`,
+        formula: every(T2, `${each === 1 ? "" : `${each} `}Σ (in³ + out³)`),
         flops: inversion / T2,
       },
       {
