@@ -29,6 +29,8 @@ export interface RunDefaults {
 /** A problem with its buffers, ready for an optimizer. Equal seeds give equal θ and equal batches. */
 export interface ProblemInstance {
   readonly objective: Objective;
+  /** Whether every step sees the same batch: training may then end where the optimizer finds nothing left to gain. */
+  readonly sameBatch: boolean;
   /** Writes the batch and the random key of update number `step` (from 0). Allocates nothing. */
   load(step: number): void;
   /** The metrics on the test data at the present θ. */

@@ -24,6 +24,7 @@ export async function recordedRun(
   const before = runExists(folder) ? readRun(folder) : undefined;
   if (before?.result && isFinal(before.result.reason)) return before;
   const session = openSession(runtime, problem, settings);
+  options.onSession?.(session);
   try {
     const store = before
       ? await resumeRun(folder)

@@ -4,19 +4,28 @@
  * Everything a step depends on (θ, the states, its batch, its random key) is a function of the last checkpoint and the
  * step's number, so that a run resumed after any interruption ends with the very same bits.
  */
-import type { StepReport } from "../optimizers/optimizer.js";
+import type { Coverage, StepReport } from "../optimizers/optimizer.js";
 import { UserError } from "./errors.js";
 import type { Target } from "./settings.js";
 import { type StopReason, stopReasons } from "./stop.js";
 import type { Measurement, Progress, RunResult, RunStore } from "./store.js";
+import { createTally } from "./tally.js";
 import type { NamedArray } from "./tensors.js";
 
 /** What the loop drives: a model with its optimizer, data and metrics, ready to run. */
 export interface Session {
   /** Seconds it took to trace and compile it. */
   readonly compileSeconds: number;
-  /** Update number `step` (from 0): loads that step's batch and trains on it. */
-  step(step: number): StepReport;
+  /** The optimizer's settings, complete. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Which parameters it treats how, where that differs. */
+  readonly coverage: readonly Coverage[] | undefined;
+  /** Whether every step sees the same batch. */
+  readonly sameBatch: boolean;
+  /** The batch of update number `step` (from 0). */
+  load(step: number): void;
+  /** One update on the batch that was loaded. */
+  step(): StepReport;
   /** Metrics on the test data. */
   evaluate(): Record<string, number>;
   /** Every array that the next step depends on; the data is live. */
@@ -27,6 +36,8 @@ export interface Session {
 export interface RunOptions {
   /** Stops the run after the current step. */
   readonly signal?: AbortSignal | undefined;
+  /** Called once what is to be driven is compiled. */
+  readonly onSession?: ((session: Session) => void) | undefined;
   readonly onProgress?: ((status: RunStatus) => void) | undefined;
   /** Asked after every measurement, with all so far: whether to give up. */
   readonly isHopeless?: ((measurements: readonly Measurement[]) => boolean) | undefined;
@@ -66,6 +77,15 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let lossSum = start?.lossSum ?? 0;
   let lossCount = start?.lossCount ?? 0;
   const compileSeconds = session.compileSeconds;
+  const tally = createTally(start?.tally);
+  tally.spend("compile", compileSeconds);
+  /** What an action took belongs to a phase that no step tells of. */
+  const timed = <T>(phase: "test" | "files", action: () => T): T => {
+    const began = performance.now();
+    const result = action();
+    tally.spend(phase, (performance.now() - began) / 1000);
+    return result;
+  };
   const evaluations: Record<string, number> = { ...start?.evaluations };
   let report: StepReport | undefined;
   let loss: number | undefined;
@@ -83,23 +103,35 @@ export async function train(store: RunStore, session: Session, options: RunOptio
       ...(report?.learningRate === undefined ? {} : { learningRate: report.learningRate }),
       ...(report?.gradientNorm === undefined ? {} : { gradientNorm: report.gradientNorm }),
       evaluations: { ...evaluations },
-      test: session.evaluate(),
+      test: timed("test", session.evaluate),
+      phases: { ...tally.state.phases },
+      diagnostics: { ...report?.diagnostics },
     };
     lossSum = 0;
     lossCount = 0;
-    store.append(measurement);
+    timed("files", () => store.append(measurement));
     if (!reached && limits.target && meets(limits.target, measurement.test)) reached = measurement;
     hopeless = options.isHopeless?.(store.measurements) ?? false;
   };
   const save = () => {
-    const progress: Progress = { step, seconds, compileSeconds, evaluations, lossSum, lossCount };
-    store.saveCheckpoint({ progress, arrays: session.arrays });
+    const { state } = tally;
+    const progress: Progress = {
+      step,
+      seconds,
+      compileSeconds,
+      evaluations,
+      lossSum,
+      lossCount,
+      tally: state,
+    };
+    timed("files", () => store.saveCheckpoint({ progress, arrays: session.arrays }));
     saved = { step, time: performance.now() };
   };
   const whyStop = (): StopReason | undefined => {
     if (diverged) return "diverged";
     if (reached) return "target";
     if (hopeless) return "hopeless";
+    if (session.sameBatch && report?.stop) return report.stop;
     if (step >= limits.steps) return "steps";
     if (limits.seconds !== undefined && seconds >= limits.seconds) return "seconds";
     if (options.signal?.aborted) return "interrupted";
@@ -110,9 +142,13 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let reason = whyStop();
   while (reason === undefined) {
     const began = performance.now();
-    report = session.step(step);
+    session.load(step);
+    const loaded = performance.now();
+    report = session.step();
     const now = performance.now();
     seconds += (now - began) / 1000;
+    tally.spend("batches", (loaded - began) / 1000);
+    tally.step(report, (now - loaded) / 1000);
     step++;
     ({ loss } = report);
     for (const [question, count] of Object.entries(report.evaluations))
@@ -137,8 +173,8 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     }
   }
   // A limit between two evaluations still ends with one; an interruption goes on later, as if it had not been.
-  const limited = reason === "steps" || reason === "seconds";
-  if (limited && store.measurements.at(-1)?.step !== step) {
+  const ended = reason !== "interrupted" && reason !== "diverged";
+  if (ended && store.measurements.at(-1)?.step !== step) {
     measure();
     if (reached) reason = "target";
   }
@@ -151,6 +187,9 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     seconds,
     compileSeconds,
     evaluations,
+    settings: session.settings,
+    ...(session.coverage ? { coverage: session.coverage } : {}),
+    summary: tally.summary(),
     ...(reached ? { reached } : {}),
     ...(store.measurements.length > 0 ? { last: store.measurements.at(-1)! } : {}),
     ...(diverged ? { diverged } : {}),

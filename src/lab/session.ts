@@ -32,10 +32,11 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
   const compileSeconds = (performance.now() - began) / 1000;
   return {
     compileSeconds,
-    step(step) {
-      instance.load(step);
-      return training.step();
-    },
+    settings: optimizer.settings,
+    coverage: training.coverage,
+    sameBatch: instance.sameBatch,
+    load: instance.load,
+    step: training.step,
     evaluate: instance.evaluate,
     get arrays() {
       return [

@@ -22,12 +22,14 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
+import type { Coverage, Diagnostics } from "../optimizers/optimizer.js";
 import { explainFileError, UserError } from "./errors.js";
 import { lockFolder } from "./lock.js";
 import type { Environment } from "./machine.js";
 import { environmentSchema } from "./machine.js";
 import { parseJson, type RunSettings, runSettingsSchema, validate } from "./settings.js";
 import { type StopReason, stopReasons } from "./stop.js";
+import { type Summary, summarySchema, type TallyState, tallySchema } from "./tally.js";
 import { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";
 
 const formatVersion = 1;
@@ -45,6 +47,10 @@ export interface Measurement {
   readonly evaluations: Readonly<Record<string, number>>;
   /** Metrics on the test data. */
   readonly test: Readonly<Record<string, number>>;
+  /** Seconds by phase so far (tally.ts). */
+  readonly phases?: Readonly<Record<string, number>> | undefined;
+  /** What the last step told of how it came about. */
+  readonly diagnostics?: Diagnostics | undefined;
 }
 
 const counts = v.record(v.string(), v.pipe(v.number(), v.finite(), v.minValue(0)));
@@ -60,10 +66,16 @@ const measurementSchema = v.object({
   gradientNorm: v.optional(v.nullable(v.number())),
   evaluations: counts,
   test: metrics,
+  phases: v.optional(counts),
+  diagnostics: v.optional(v.record(v.string(), v.nullable(v.union([v.number(), v.string(), v.boolean()])))),
 });
 
 /** JSON has no NaN: it writes null, which is read back as NaN. */
 const numbersOf = (record: Record<string, number | null>): Record<string, number> =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, value ?? Number.NaN]));
+
+/** The same of what a step told. */
+const told = (record: Record<string, number | string | boolean | null>): Diagnostics =>
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, value ?? Number.NaN]));
 
 export interface RunResult {
@@ -75,12 +87,27 @@ export interface RunResult {
   /** Seconds spent tracing and compiling before the first step. */
   readonly compileSeconds: number;
   readonly evaluations: Readonly<Record<string, number>>;
+  /** The optimizer's settings as they were used, defaults included. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined;
+  /** Which parameters the optimizer treated how, where that differs. */
+  readonly coverage?: readonly Coverage[] | undefined;
+  /** What the steps told: time by phase, ranges of numbers. */
+  readonly summary?: Summary | undefined;
   /** The first measurement that met the target. */
   readonly reached?: Measurement | undefined;
   readonly last?: Measurement | undefined;
   /** The step whose loss or gradient was not finite, and that loss as text. */
   readonly diverged?: { readonly step: number; readonly loss: string } | undefined;
 }
+
+const coverageSchema = v.object({
+  name: v.string(),
+  size: step,
+  treatment: v.string(),
+  orders: v.array(step),
+  bytes: step,
+  reason: v.string(),
+});
 
 const resultSchema = v.object({
   reason: v.picklist(Object.keys(stopReasons) as StopReason[]),
@@ -89,6 +116,9 @@ const resultSchema = v.object({
   seconds,
   compileSeconds: seconds,
   evaluations: counts,
+  settings: v.optional(v.record(v.string(), v.union([v.number(), v.string(), v.boolean()]))),
+  coverage: v.optional(v.array(coverageSchema)),
+  summary: v.optional(summarySchema),
   reached: v.optional(measurementSchema),
   last: v.optional(measurementSchema),
   diverged: v.optional(v.object({ step, loss: v.string() })),
@@ -111,6 +141,8 @@ export interface Progress {
   /** Sum and number of the losses since the last measurement. */
   readonly lossSum: number;
   readonly lossCount: number;
+  /** Absent in checkpoints of versions that kept none. */
+  readonly tally?: TallyState | undefined;
 }
 const progressSchema = v.object({
   step,
@@ -119,6 +151,7 @@ const progressSchema = v.object({
   evaluations: counts,
   lossSum: v.number(),
   lossCount: step,
+  tally: v.optional(tallySchema),
 });
 
 export interface Checkpoint {
@@ -333,7 +366,7 @@ function readMeasurements(folder: string): Measurement[] {
   lines.pop();
   const measurements = lines.map((line, index) => {
     const place = `${path}:${index + 1}`;
-    const { loss, learningRate, gradientNorm, ...rest } = validate(
+    const { loss, learningRate, gradientNorm, diagnostics, ...rest } = validate(
       measurementSchema,
       parseJson(line, place),
       place,
@@ -344,6 +377,7 @@ function readMeasurements(folder: string): Measurement[] {
       ...(learningRate == null ? {} : { learningRate }),
       ...(gradientNorm == null ? {} : { gradientNorm }),
       test: numbersOf(rest.test),
+      ...(diagnostics ? { diagnostics: told(diagnostics) } : {}),
     };
   });
   measurements.forEach((measurement, index) => {

@@ -7,6 +7,7 @@ import { train } from "../../src/lab/run.js";
 import { openSession } from "../../src/lab/session.js";
 import type { RunSettings } from "../../src/lab/settings.js";
 import { createRun, readRun, resumeRun } from "../../src/lab/store.js";
+import { trainingPhases } from "../../src/lab/tally.js";
 import { decodeTensors } from "../../src/lab/tensors.js";
 import { createRuntime } from "../../src/runtime/runtime.js";
 import { temporaryFolder, writeTable } from "./folder.js";
@@ -77,8 +78,14 @@ describe("a run", () => {
       expect(result).toMatchObject({ steps: 60, evaluations: { gradients: 60 } });
       expect(arraysIn(folder(`cut-${steps}`))).toEqual(arraysIn(folder("whole")));
     }
-    const numbers = (name: string) => readRun(folder(name)).measurements.map(({ seconds, ...rest }) => rest);
+    const numbers = (name: string) =>
+      readRun(folder(name)).measurements.map(({ seconds, phases, ...rest }) => rest);
     expect(numbers("cut-10")).toEqual(numbers("whole"));
+    const told = (name: string) => readRun(folder(name)).result!.summary!;
+    for (const steps of [1, 10, 25]) {
+      expect(told(`cut-${steps}`).numbers).toEqual(told("whole").numbers);
+      expect(told(`cut-${steps}`).words).toEqual(told("whole").words);
+    }
   });
 
   it("goes on after an interruption as if there had been none", async () => {
@@ -115,6 +122,40 @@ describe("a run", () => {
     expect(result.reason).toBe("target");
     expect(result.reached!.test.loss).toBeLessThanOrEqual(0.2);
     expect(result.steps).toBe(result.reached!.step);
+  });
+
+  it("ends where the optimizer has nothing left to gain, on a full batch and on no other", async () => {
+    const optimizer = { name: "lbfgs", settings: { tolerance: 0.1 } };
+    const full = settings({ optimizer, batch: 64, limits: { steps: 500 } });
+    const result = await start(folder("full"), full);
+    expect(result.reason).toBe("converged");
+    expect(result.steps).toBeLessThan(500);
+    expect(result.last!.step).toBe(result.steps);
+    expect(result.last!.gradientNorm).toBeLessThanOrEqual(0.1);
+    // Raised limits change nothing: it has ended.
+    const part = await start(folder("part"), { ...full, batch: 32, limits: { steps: 60 } });
+    expect(part.reason).toBe("steps");
+  });
+
+  it("tells where its time went and how its steps came about", async () => {
+    const optimizer = { name: "kfac", settings: { step: "quadratic", damping: 3 } };
+    const { summary, settings: used, seconds } = await start(folder("told"), settings({ optimizer }));
+    const { phases, numbers, words } = summary!;
+    expect(Object.keys(phases)).toEqual(
+      expect.arrayContaining([
+        ...["compile", "batches", "evaluation", "curvature"],
+        ...["inversion", "update", "search", "test", "files"],
+      ]),
+    );
+    const training = trainingPhases.reduce((sum, phase) => sum + (phases[phase] ?? 0), 0);
+    expect(training).toBeCloseTo(seconds, 6);
+    expect(numbers.damping).toMatchObject({ count: 60, most: 3 });
+    expect(numbers.trustRatio!.count).toBe(12);
+    expect(words.accepted!.true).toBeGreaterThan(50);
+    expect(used).toMatchObject({ damping: 3, factorInterval: 10 });
+    const last = readRun(folder("told")).measurements.at(-1)!;
+    expect(last.phases!.curvature).toBeGreaterThan(0);
+    expect(last.diagnostics!.damping).toBe(numbers.damping!.last);
   });
 
   it("stops when it diverges, keeps the last finite checkpoint and says what the loss was", async () => {

@@ -89,6 +89,7 @@ export function physicsInformed(
       });
       return {
         objective,
+        sameBatch: redraw === 0,
         load(step) {
           draw(redraw === 0 ? 0 : Math.floor(step / redraw));
           objective.key.data[1] = step;
