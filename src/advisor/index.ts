@@ -1,7 +1,16 @@
 /** What each method costs on a model, and which one to use. */
+export {
+  type Amount,
+  allCosts,
+  costsOf,
+  gradientFlops,
+  type MethodCosts,
+  type Setting,
+} from "./costs.js";
 export { AdvisorError } from "./error.js";
 export { findHardware, type Hardware, hardware, productRate } from "./hardware.js";
 export { measureHardware } from "./measure.js";
 export { type Architecture, activationsOf, factorEntries, forwardFlops } from "./model.js";
 export { isLayerList, readLayerList } from "./read/layer-list.js";
+export { architectureOf } from "./read/objective.js";
 export { type Question, type Recommendation, recommendOptimizer } from "./recommend.js";

@@ -16,23 +16,15 @@ export interface Architecture extends ModelShape {
   readonly notes: readonly string[];
 }
 
-/** FLOPs of one example's forward pass: two a weight and place where it acts. Tables are looked up, not multiplied. */
+/** FLOPs of the products of one example's forward pass. */
 export const forwardFlops = ({ layers, otherForwardFlops }: Architecture): number =>
-  layers.reduce((sum, layer) => sum + layerForwardFlops(layer), otherForwardFlops);
+  layers.reduce((sum, layer) => sum + productFlops(layer), otherForwardFlops);
 
-const layerForwardFlops = ({ kind, inputs, outputs, positions }: LayerShape): number => {
-  switch (kind) {
-    case "dense":
-    case "conv2d":
-      return 2 * inputs * outputs * positions;
-    case "scaleShift":
-      // Mean, variance, division, scale and shift of each element.
-      return 4 * inputs * positions;
-    case "embedding":
-    case "other":
-      return 0;
-  }
-};
+/** Two a weight and place where it acts. Tables are looked up, and norms are no products. */
+export const productFlops = ({ kind, inputs, outputs, positions, arrays }: LayerShape): number =>
+  kind === "dense" || kind === "conv2d"
+    ? 2 * (inputs - (arrays.length > 1 ? 1 : 0)) * outputs * positions
+    : 0;
 
 /** Numbers that a backward pass needs of one example: every layer's output and what a nonlinearity makes of it. */
 export const activationsOf = (layers: readonly LayerShape[]): number =>

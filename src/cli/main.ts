@@ -6,6 +6,7 @@ import { exitCodes, fail } from "./failure.js";
 import {
   addEngineOptions,
   addLimitOptions,
+  type CostFlags,
   type InfoFlags,
   type ListFlags,
   type NoiseFlags,
@@ -134,6 +135,26 @@ const noise = program
   .option("-o, --optimizer <name:settings>", "of that training (default: adam)");
 addEngineOptions(noise).action(async (problem: string | undefined, flags: NoiseFlags) => {
   await (await import("./noise.js")).noise(problem, flags);
+});
+
+const costs = program
+  .command("costs <model>")
+  .summary("count what every optimizer would cost on a model")
+  .description(
+    "Counts memory, FLOPs, time and communication of a step with every optimizer, before anything is trained.\n" +
+      "A model is a list of widths (784-1000-10) or a problem (digits-cnn).",
+  )
+  .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
+  .option(
+    "--hardware <device>",
+    "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
+  )
+  .option("--workers <count>", "devices that share the data (default: 1)")
+  .option("--precision <f32|mixed>", "mixed: products, parameters and gradients in bf16 (default: f32)")
+  .option("--memory <amount>", "of a device that may be used: 24GB (default: all of it)")
+  .option("-o, --optimizer <name:settings...>", "only these (default: all, with their own defaults)");
+addEngineOptions(costs).action(async (model: string, flags: CostFlags) => {
+  await (await import("./costs.js")).costs(model, flags);
 });
 
 program

@@ -57,6 +57,15 @@ export interface NoiseFlags extends EngineFlags {
   readonly optimizer?: string;
   readonly json?: boolean;
 }
+export interface CostFlags extends EngineFlags {
+  readonly batch?: string;
+  readonly hardware?: string;
+  readonly workers?: string;
+  readonly precision?: string;
+  readonly memory?: string;
+  readonly optimizer?: readonly string[];
+  readonly json?: boolean;
+}
 export interface InfoFlags {
   readonly json?: boolean;
 }
@@ -127,6 +136,17 @@ export function readFraction(flag: string, given: string | undefined): number | 
   const value = Number(given);
   if (given.trim() === "" || !(value > 0 && value < 1))
     throw new UsageError(`--${flag} is "${given}"; use a number between 0 and 1`);
+  return value;
+}
+
+/** "24GB", "512 MB", "8GiB". @throws UsageError when it is given and no amount of memory. */
+export function readBytes(flag: string, given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const [, digits, unit] = /^\s*([\d.]+)\s*([kMGT]i?)?B?\s*$/.exec(given) ?? [];
+  const value =
+    Number(digits) * (unit ? (unit.endsWith("i") ? 1024 : 1000) ** ("kMGT".indexOf(unit[0]!) + 1) : 1);
+  if (!(Number.isFinite(value) && value > 0))
+    throw new UsageError(`--${flag} is "${given}"; use an amount of memory such as 24GB or 512MB`);
   return value;
 }
 

@@ -3,13 +3,16 @@
 /** 1234567 → "1,234,567". */
 export const formatCount = (value: number): string => Math.round(value).toLocaleString("en-US");
 
-/** 0.0421 → "42 ms", 3.21 → "3.21 s", 75 → "1 min 15 s", 4000 → "1 h 07 min". */
+/** 0.0421 → "42.1 ms", 3.21 → "3.21 s", 75 → "1 min 15 s", 4000 → "1 h 07 min", 1e6 → "11.6 days", 1e9 → "31.7 years". */
 export function formatSeconds(seconds: number): string {
   if (!Number.isFinite(seconds)) return "—";
   if (seconds < 0.9995) return `${formatSignificant(seconds * 1000, 3)} ms`;
   if (seconds < 59.95) return `${formatSignificant(seconds, 3)} s`;
   const whole = Math.round(seconds);
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  const days = seconds / 86_400;
+  if (days >= 730) return `${formatSignificant(days / 365.25, 3)} years`;
+  if (days >= 3) return `${formatSignificant(days, 3)} days`;
   const minutes = Math.round(seconds / 60);
   return `${formatCount(Math.floor(minutes / 60))} h ${String(minutes % 60).padStart(2, "0")} min`;
 }

@@ -7,7 +7,7 @@ it("reads dense layers with biases", () => {
   const model = readLayerList("784-128-10");
   expect(parameterCount(model)).toBe(101_770);
   expect(factorEntries(model)).toBe(785 ** 2 + 128 ** 2 + 129 ** 2 + 10 ** 2);
-  expect(forwardFlops(model)).toBe(2 * (785 * 128 + 129 * 10));
+  expect(forwardFlops(model)).toBe(2 * (784 * 128 + 128 * 10));
   expect(model.activations).toBe(2 * (128 + 10));
 });
 
