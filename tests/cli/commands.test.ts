@@ -301,3 +301,26 @@ describe("thalweg tune", () => {
     expect(thalweg(root, [...args, "--out", "search"]).stderr).toContain("already holds a search");
   });
 });
+
+describe("thalweg costs", () => {
+  it("counts every method on a list of widths, and names what cannot be done", () => {
+    const { code, stdout } = thalweg(root, ["costs", "784-1000-500-10", "--batch", "256", "--workers", "8"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("1,290,510 parameters in 3 layers");
+    expect(stdout).toMatch(/^\(!\) newton: needs 6.66 TB/m);
+  });
+  it("counts the programs of a problem", () => {
+    const { stdout } = thalweg(root, ["costs", table, "--hardware", "h100", "-o", "adam", "--json"]);
+    const { costs, model } = JSON.parse(stdout);
+    expect(model.notes[0]).toContain("counted from the programs");
+    expect(costs[0]).toMatchObject({ method: "adam", fits: true, infeasible: [] });
+  });
+  it("says what is wrong", () => {
+    expect(thalweg(root, ["costs", "nonsense"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('"nonsense" is no model that can be read'),
+    });
+    expect(thalweg(root, ["costs", "10-10", "--hardware", "h10"]).stderr).toContain("did you mean h100");
+    expect(thalweg(root, ["costs", "10-10", "--memory", "much"])).toMatchObject({ code: 2 });
+  });
+});
