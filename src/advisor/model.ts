@@ -28,19 +28,21 @@ export const productFlops = ({ kind, inputs, outputs, positions, arrays }: Layer
 
 /** Numbers that a backward pass needs of one example: every layer's output and what a nonlinearity makes of it. */
 export const activationsOf = (layers: readonly LayerShape[]): number =>
-  layers.reduce((sum, { kind, inputs, outputs, positions }) => {
-    switch (kind) {
-      case "dense":
-      case "conv2d":
-        return sum + 2 * outputs * positions;
-      case "embedding":
-        return sum + outputs * positions;
-      case "scaleShift":
-        return sum + (inputs / 2) * positions;
-      case "other":
-        return sum;
-    }
-  }, 0);
+  layers.reduce((sum, layer) => sum + layer.positions * activationsAt(layer), 0);
+
+function activationsAt({ kind, inputs, outputs }: LayerShape): number {
+  switch (kind) {
+    case "dense":
+    case "conv2d":
+      return 2 * outputs;
+    case "embedding":
+      return outputs;
+    case "scaleShift":
+      return inputs / 2;
+    case "other":
+      return 0;
+  }
+}
 
 /** Σ in² + out² over dense layers and convolutions: the entries of their Kronecker factors. */
 export const factorEntries = ({ layers }: ModelShape): number =>

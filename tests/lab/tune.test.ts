@@ -60,7 +60,10 @@ describe("a search", () => {
     const { trials } = await tune(runtime, problem, folder, readTune(folder).settings);
     const whole = readTune(join(root, "whole")).trials;
     const losses = (list: typeof trials) =>
-      list.map(({ index, runs }) => [index, runs[0]!.measurements.map((m) => without(m, "seconds", "phases"))]);
+      list.map(({ index, runs }) => [
+        index,
+        runs[0]!.measurements.map((m) => without(m, "seconds", "phases")),
+      ]);
     expect(losses(trials)).toEqual(losses(whole));
   });
   it("refuses a folder that holds something else, or is no search", async () => {
