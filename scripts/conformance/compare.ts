@@ -296,14 +296,13 @@ export function compareFolder(
       const dtype = /^float(64|32)\b/.exec(file.dtype)?.[1];
       if (!dtype) throw new FormatError(`${name}: dtype is "${file.dtype}"; use float64 or float32`);
       const reference = findReference(file.optimizer, table);
-      const repetition = reference?.prepare?.(file);
+      const repetition = reference?.prepare(file);
       const start = startOf(
         file.problem,
         dtype === "64" ? "f64" : "f32",
         repetition?.regulariserInCurvature ?? false,
       );
-      if (!reference) return { ...known, status: "missing", note: "no method is known that repeats this" };
-      if (!repetition) return { ...known, status: "missing", note: `${reference.method} does not exist yet` };
+      if (!repetition) return { ...known, status: "missing", note: "no method is known that repeats this" };
       const follow = file.kind === "final-only" ? reachEnd : followTrajectory;
       const { ok, ...result } = follow(start, file, repetition);
       const startOff = start.row.status !== "ok" ? "the problem deviates at its start; " : "";

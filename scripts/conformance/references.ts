@@ -1,6 +1,6 @@
 /**
- * Reference implementations, and which of our methods repeats each with which settings. A new method plugs in by
- * giving its entry `prepare`.
+ * Reference implementations, and which of our methods repeats each with which settings. A new method
+ * plugs in by an entry.
  */
 import * as v from "valibot";
 import { type Optimizer, optimizers, type Training } from "../../src/optimizers/index.js";
@@ -23,8 +23,8 @@ export interface Reference {
   readonly files: RegExp;
   /** The method as we call it. */
   readonly method: string;
-  /** Absent while the method does not exist. @throws FormatError for hyperparameters that it cannot repeat. */
-  readonly prepare?: (file: Trajectory) => Repetition;
+  /** @throws FormatError for hyperparameters that it cannot repeat. */
+  readonly prepare: (file: Trajectory) => Repetition;
 }
 
 const rate = v.number();
@@ -161,6 +161,16 @@ const shampooHyperparameters = v.looseObject({
   grafting_type: v.picklist(["NONE", "ADAM"]),
   grafting_beta2: v.optional(v.number(), 0.999),
   grafting_epsilon: v.optional(v.number(), 1e-8),
+});
+
+const kozistrShampooHyperparameters = v.strictObject({
+  lr: rate,
+  momentum: v.literal(0),
+  weight_decay: v.literal(0),
+  weight_decouple: v.boolean(),
+  fixed_decay: v.boolean(),
+  preconditioning_compute_steps: v.number(),
+  matrix_eps: v.number(),
 });
 
 const soapHyperparameters = v.strictObject({
@@ -358,8 +368,24 @@ export const references: readonly Reference[] = [
       };
     },
   },
-  // Its exponent is −1/order, and its R sees the gradient that L has preconditioned: neither is Gupta et al. 2018.
-  { files: /^shampoo-kozistr$/, method: "shampoo with exponent −1/order and a preconditioned R" },
+  {
+    files: /^shampoo-kozistr$/,
+    method: "shampoo",
+    prepare(file) {
+      const h = read(kozistrShampooHyperparameters, file);
+      return {
+        optimizer: optimizers.shampoo.create({
+          variant: "sequential",
+          learningRate: h.lr,
+          beta1: 0,
+          beta2: 1,
+          epsilon: h.matrix_eps,
+          graft: "none",
+          interval: h.preconditioning_compute_steps,
+        }),
+      };
+    },
+  },
   {
     files: /^soap(-|$)/,
     method: "soap",

@@ -8,6 +8,9 @@
  *     M ← β₁ M + (1 − β₁) G,    D = M/(1 − β₁ᵗ) ×₁ P₁ … ×ₖ Pₖ, with the norm of the grafted method's step
  *     b ← μ b + D + λ·mask·θ,    θ ← θ − η b
  *
+ * variant sequential: Gᵢ is the gradient that the axes before i have preconditioned with their new roots, and p = k, as in
+ * pytorch_optimizer; neither is the paper's.
+ *
  * Until `start` updates are done there are no roots, and the step is the grafted method's. Where the gradient is not
  * finite a step changes nothing.
  *
@@ -65,7 +68,15 @@ const options = {
     typical: [64, 2048],
     sensitivity: "low",
   }),
-  exponent: count(0, "p of the inverse p-th roots; 0 for twice the number of axes"),
+  variant: choice(
+    "paper",
+    ["paper", "sequential"],
+    "statistics of the gradient, or, axis after axis, of what the axes before have preconditioned (pytorch_optimizer's)",
+  ),
+  exponent: count(
+    0,
+    "p of the inverse p-th roots; 0 for twice the number of axes (sequential: the number of axes)",
+  ),
   root: choice("eigen", ["eigen", "newton"], "how roots are taken: by eigenvectors, or products only"),
   interval: positiveCount(10, "updates between roots", { typical: [1, 100], sensitivity: "medium" }),
   start: count(0, "updates of the grafted method before the first roots"),
@@ -88,6 +99,9 @@ const correctedMean = (beta: number): Transform => ({
   },
 });
 
+const usualExponent = ({ variant }: Settings, axes: number): number =>
+  variant === "paper" ? 2 * axes : axes;
+
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, layout, key } = objective;
   const { beta2, blockSize } = settings;
@@ -103,8 +117,8 @@ function start(objective: Objective, settings: Settings): Training {
         Buffer,
       ];
       setIdentity(root);
-      const p = settings.exponent || 2 * entry.shape.length;
-      return { block, axis, name: `${name}.${axis}`, statistics, root, p };
+      const p = settings.exponent || usualExponent(settings, entry.shape.length);
+      return { entry, block, axis, name: `${name}.${axis}`, statistics, root, p };
     }),
   );
   const partOf = (vector: Tensor, { offset, size, shape }: (typeof blocks)[0]["entry"]) =>
@@ -125,11 +139,15 @@ function start(objective: Objective, settings: Settings): Training {
     {},
     { dtype, layout, parameters: given.parameters, gradient: raw, step: done.cast(dtype) },
   ).direction;
-  const L = statistics.map((buffer) => input("statistics", buffer));
-  const grams = blocks.flatMap(({ entry, block }) =>
-    block.map((_, axis) => gramAlong(cut(partOf(clipped, entry), block), axis)),
-  );
-  const kept = [gradientBuffer, ...(objective.state ? [objective.state] : []), ...statistics];
+  const averaged = (before: Tensor, gram: Tensor) =>
+    beta2 === 1 ? before.add(gram) : before.mul(beta2).add(gram.mul(1 - beta2));
+  const sequential = settings.variant === "sequential";
+  const L = sequential ? [] : statistics.map((buffer) => input("statistics", buffer));
+  const kept = [
+    gradientBuffer,
+    ...(objective.state ? [objective.state] : []),
+    ...(sequential ? [] : statistics),
+  ];
   const evaluation = compile(
     runtime,
     {
@@ -137,22 +155,50 @@ function start(objective: Objective, settings: Settings): Training {
       outputs: [
         clipped,
         ...(traced.state ? [finite.select(traced.state, given.state!)] : []),
-        ...L.map((before, k) =>
-          finite.select(
-            beta2 === 1 ? before.add(grams[k]!) : before.mul(beta2).add(grams[k]!.mul(1 - beta2)),
-            before,
-          ),
-        ),
+        ...L.map((before, k) => {
+          const { entry, block, axis } = factors[k]!;
+          const gram = gramAlong(cut(partOf(clipped, entry), block), axis);
+          return finite.select(averaged(before, gram), before);
+        }),
         traced.loss,
         norm,
       ],
     },
-    { inputs: [...given.buffers, ...statistics], outputs: kept },
+    { inputs: [...given.buffers, ...(sequential ? [] : statistics)], outputs: kept },
   );
   const [lossOut, normOut] = evaluation.outputs.slice(kept.length) as [Buffer, Buffer];
 
   const theta = input("parameters", objective.parameters);
   const gradient = input("gradient", gradientBuffer);
+  /** The statistics of one axis of all arrays, by the roots of the axes before it; sequential only. */
+  const compileAxis = (axis: number) => {
+    const own = factors.filter((factor) => factor.axis === axis);
+    const earlier = factors.filter((factor) => factor.axis < axis);
+    const [S, roots] = [own, earlier].map((list, k) =>
+      list.map((factor) => input("axis", k === 0 ? factor.statistics : factor.root)),
+    ) as [Tensor[], Tensor[]];
+    const turned = ({ entry, block }: (typeof factors)[0]) =>
+      earlier.reduce(
+        (array, factor, k) => (factor.block === block ? multiplyAlong(array, factor.axis, roots[k]!) : array),
+        cut(partOf(gradient, entry), block),
+      );
+    const program = {
+      inputs: [gradient, ...S, ...roots],
+      outputs: own.map((factor, k) => averaged(S[k]!, gramAlong(turned(factor), axis))),
+    };
+    return compile(runtime, program, {
+      inputs: [gradientBuffer, ...own.map((factor) => factor.statistics), ...earlier.map(({ root }) => root)],
+      outputs: own.map((factor) => factor.statistics),
+    });
+  };
+  const rank = Math.max(0, ...factors.map(({ axis }) => axis + 1));
+  /** What is done before an update, in order: statistics where they wait for roots, then the roots of these factors. */
+  const rounds = sequential
+    ? Array.from({ length: rank }, (_, axis) => ({
+        observe: compileAxis(axis),
+        factors: factors.filter((factor) => factor.axis === axis),
+      }))
+    : [{ observe: undefined, factors }];
   const P = factors.map(({ root }) => input("root", root));
   const preconditioned = (vector: Tensor): Tensor => {
     let next = 0;
@@ -227,10 +273,14 @@ function start(objective: Objective, settings: Settings): Training {
       const accepted = Number.isFinite(loss) && Number.isFinite(gradientNorm);
       const due = accepted && t >= settings.start && (t - settings.start) % settings.interval === 0;
       let failed = 0;
-      if (due)
-        for (const { statistics: from, root, p } of factors)
-          if (!rooter.root(from, beta2 === 1 ? 1 : 1 / (1 - beta2 ** (t + 1)), settings.epsilon, p, root))
-            failed++;
+      if (accepted)
+        for (const round of rounds) {
+          round.observe?.run();
+          if (!due) continue;
+          for (const { statistics: from, root, p } of round.factors)
+            if (!rooter.root(from, beta2 === 1 ? 1 : 1 / (1 - beta2 ** (t + 1)), settings.epsilon, p, root))
+              failed++;
+        }
       if (due) watch.lap("inversion");
       if (accepted) updating.run();
       watch.lap("update");
@@ -259,12 +309,14 @@ function start(objective: Objective, settings: Settings): Training {
         ...factors.flatMap((f) => [f.statistics, f.root]),
       ];
       for (const part of [evaluation, updating, rooter, ...buffers]) part.release();
+      for (const { observe } of rounds) observe?.release();
     },
   };
 }
 
 /** One axis of an array in blocks. */
 interface BlockedAxis {
+  readonly axis: number;
   /** Of the array: elements, and axes. */
   readonly size: number;
   readonly rank: number;
@@ -283,6 +335,7 @@ function blockedAxes(array: ArrayShape, blockSize: number): BlockedAxis[] {
     const rest = extent % blockSize;
     const powers = (p: number) => Math.floor(extent / blockSize) * blockSize ** p + rest ** p;
     return {
+      axis,
       size,
       rank: array.shape.length,
       squares: others * powers(2),
@@ -324,14 +377,21 @@ export const shampoo = defineMethod(
         ],
         workspace: [...vectors("gradient", 1, n), ...decayMask(s, shape)],
         work: [
-          { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares },
+          s.variant === "paper"
+            ? { part: "curvature", formula: "2 Σ size·axis + 4 Σ axis²", flops: product + 4 * squares }
+            : {
+                part: "curvature",
+                formula: "2 Σ (axes − i + 1) size·axisᵢ + 4 Σ axis²",
+                flops: sum((axis) => 2 * axis.size * axis.meanExtent * (axis.rank - axis.axis)) + 4 * squares,
+              },
           {
             part: "inversion",
             formula: every(s.interval, root),
             flops:
               sum(
                 ({ cubes, rank }) =>
-                  cubes * (s.root === "eigen" ? 11 : 40 * (2 + Math.log2(s.exponent || 2 * rank))),
+                  cubes *
+                  (s.root === "eigen" ? 11 : 40 * (2 + Math.log2(s.exponent || usualExponent(s, rank)))),
               ) / s.interval,
           },
           { part: "update", formula: `2 Σ size·axis + ${each}n`, flops: product + each * n },

@@ -34,7 +34,7 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ["muon", { nesterov: false, iterations: 3, outputs: "first" }],
   ["shampoo", { blockSize: 3, graft: "sgd", beta1: 0, momentum: 0.9 }],
   ["shampoo", { graft: "adagrad", interval: 2, weightDecay: 0.1 }],
-  ["shampoo", { graft: "none" }],
+  ["shampoo", { graft: "none", variant: "sequential" }],
   ["soap", { vectors: true, interval: 2 }],
   ["soap", { largestAxis: 4 }],
   ["newton", { globalization: "levenbergMarquardt" }],

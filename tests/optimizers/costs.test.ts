@@ -220,6 +220,7 @@ describe("work of a step beside its gradient", () => {
     ["shampoo", {}],
     ["shampoo", { blockSize: 30, graft: "sgd", beta1: 0, momentum: 0.9 }],
     ["shampoo", { graft: "rmsprop" }],
+    ["shampoo", { variant: "sequential" }],
     ["shampoo", { graft: "adagrad", weightDecay: 0.1 }],
     ["soap", {}],
     ["soap", { vectors: true, weightDecay: 0 }],

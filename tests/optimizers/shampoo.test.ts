@@ -143,6 +143,34 @@ describe("shampoo", () => {
         }
     objective.release();
   });
+  test("sequential: the second axis sees what the first has preconditioned, block by block", () => {
+    const objective = smallObjective(runtime);
+    const before = [...objective.parameters.data];
+    const gradient = [...objective.gradient().gradient.data];
+    const settings = { variant: "sequential", beta1: 0, beta2: 1, epsilon: 1e-3, graft: "none" } as const;
+    for (const blockSize of [2, 256]) {
+      objective.parameters.set(before);
+      const training = shampoo.create({ ...settings, blockSize, learningRate: 0.1 }).start(objective);
+      training.step();
+      const { offset, shape } = objective.layout.entry("W");
+      const g = Matrix.from1DArray(shape[0]!, shape[1]!, gradient.slice(offset, offset + 12));
+      const root = (A: Matrix) => power(A.add(Matrix.eye(A.rows).mul(1e-3)), -1 / 2);
+      for (const block of blocksOf(shape, blockSize)) {
+        const [[top, bottom], [left, right]] = block as [[number, number], [number, number]];
+        const G = g.subMatrix(top, bottom - 1, left, right - 1);
+        const Y = root(G.mmul(G.transpose())).mmul(G);
+        const D = Y.mmul(root(Y.transpose().mmul(Y)));
+        for (let i = top; i < bottom; i++)
+          for (let j = left; j < right; j++) {
+            const at = offset + i * shape[1]! + j;
+            const moved = before[at]! - objective.parameters.data[at]!;
+            expect(moved).toBeCloseTo(0.1 * D.get(i - top, j - left), 10);
+          }
+      }
+      training.release();
+    }
+    objective.release();
+  });
   test("roots by products are those by eigenvectors", () => {
     const settings = { epsilon: 1e-4, interval: 2, beta2: 0.9 };
     const [eigen, newton] = [run({ ...settings, root: "eigen" }), run({ ...settings, root: "newton" })];
