@@ -1,9 +1,12 @@
 /** Curvature as a dense matrix [n, n]: for small n, and as the reference of everything that avoids it. */
+import { compile } from "../compiler/compile.js";
+import { random } from "../nn/random.js";
 import type { Buffer } from "../runtime/memory.js";
 import { bytesOf } from "../tensor/dtype.js";
-import type { Objective } from "./objective.js";
-import { type CurvatureOptions, compileProduct } from "./operator.js";
+import { argumentsOf, type Objective } from "./objective.js";
+import { type CurvatureOptions, compileProduct, curvatureOperator } from "./operator.js";
 import type { CurvatureKind } from "./products.js";
+import { curvatureRows } from "./rows.js";
 
 export interface DenseCurvature {
   /** [n, n] after `compute`, in the runtime's memory: LAPACK may work on it in place. Symmetric up to rounding. */
@@ -21,8 +24,12 @@ export interface DenseOptions extends CurvatureOptions {
 }
 
 /**
- * The dense matrix of a curvature (kinds as of `curvatureOperator`; a mean over the batch), from products with blocks
- * of unit vectors. n² numbers; about n times the FLOPs of a product.
+ * The dense matrix of a curvature (kinds as of `curvatureOperator`; a mean over the batch): n² numbers.
+ *
+ * Gauss–Newton and Fisher matrices of models with few outputs are RᵀR with R [rows, n] from one backward pass an output
+ * (rows.ts): 2·rows·n² FLOPs, in one matrix product. That this is the curvature (no example depends on others) is
+ * checked at the first `compute`, on a product with a random vector. Everything else comes from products with blocks of
+ * unit vectors: about n times the FLOPs of a product.
  *
  *     const H = denseCurvature(objective, "hessian");
  *     H.compute();
@@ -37,21 +44,92 @@ export function denseCurvature(
 ): DenseCurvature {
   const { runtime, dtype, layout } = objective;
   const n = layout.size;
-  const { limit = 512 * 2 ** 20, block = 16 } = options;
+  const { limit = 512 * 2 ** 20 } = options;
   const bytes = n * n * bytesOf(dtype);
   if (bytes > limit)
     throw new RangeError(
       `denseCurvature: the matrix of ${n.toLocaleString("en")} parameters would need ${mebibytes(bytes)}, the limit is ${mebibytes(limit)}; ` +
         "use curvatureOperator, which needs products only, or raise limit",
     );
-  const rows = Math.min(block, n);
-  const { known, dependent, take } = compileProduct(objective, kind, rows, options);
-  const tangents = dependent.inputs.at(-1)!;
-  const products = dependent.outputs[0]!;
   const matrix = runtime.buffer(dtype, [n, n]);
+  let rows = byRows(objective, kind, matrix, limit);
+  let verified = false;
+  let filler: Filler = rows ?? byColumns(objective, kind, matrix, options);
   return {
     matrix,
     compute(draw = 0) {
+      filler.fill(draw);
+      if (!rows || verified) return;
+      verified = isCurvature(objective, kind, matrix);
+      if (verified) return;
+      rows.release();
+      rows = undefined;
+      filler = byColumns(objective, kind, matrix, options);
+      filler.fill(draw);
+    },
+    release() {
+      filler.release();
+      matrix.release();
+    },
+  };
+}
+
+interface Filler {
+  fill(draw: number): void;
+  release(): void;
+}
+
+/** RᵀR, where there is an R that takes no more memory than the limit. */
+function byRows(
+  objective: Objective,
+  kind: CurvatureKind,
+  matrix: Buffer,
+  limit: number,
+): Filler | undefined {
+  const given = argumentsOf(objective);
+  const traced = objective.trace(given.parameters, given.batch, given.state, given.key);
+  const applies =
+    kind === "gaussNewton" || (kind === "fisher" && traced.outputCurvature?.sampleGradient !== undefined);
+  const R = applies ? curvatureRows(traced, given.parameters, objective.layout) : undefined;
+  if (!R || R.size * bytesOf(R.dtype) > limit) return undefined;
+  const executable = compile(
+    objective.runtime,
+    { inputs: given.inputs, outputs: [R.transpose().matmul(R)] },
+    { inputs: given.buffers, outputs: [matrix] },
+  );
+  return { fill: () => executable.run(), release: executable.release };
+}
+
+/** Whether the matrix times a random vector is the product that needs no assumption. */
+function isCurvature(objective: Objective, kind: CurvatureKind, { data }: Buffer): boolean {
+  const n = objective.layout.size;
+  const operator = curvatureOperator(objective, kind);
+  operator.linearize();
+  const [v, rng] = [operator.tangent.data, random(0)];
+  for (let k = 0; k < n; k++) v[k] = rng.normal();
+  operator.run();
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) sum += data[i * n + j]! * v[j]!;
+    difference += (sum - operator.product.data[i]!) ** 2;
+    size += operator.product.data[i]! ** 2;
+  }
+  operator.release();
+  const tolerance = objective.dtype === "f64" ? 1e-8 : 1e-3;
+  // Numbers that are none are no reason to doubt the graph.
+  return !(difference > tolerance ** 2 * size);
+}
+
+/** A·E for blocks E of unit vectors. */
+function byColumns(objective: Objective, kind: CurvatureKind, matrix: Buffer, options: DenseOptions): Filler {
+  const n = objective.layout.size;
+  const rows = Math.min(options.block ?? 16, n);
+  const { known, dependent, take } = compileProduct(objective, kind, rows, options);
+  const tangents = dependent.inputs.at(-1)!;
+  const products = dependent.outputs[0]!;
+  return {
+    fill(draw) {
       take(draw);
       // The last block begins early where n is no multiple: some rows are then computed twice.
       for (let next = 0; next < n; next += rows) {
@@ -65,7 +143,6 @@ export function denseCurvature(
     release() {
       dependent.release();
       known.release();
-      matrix.release();
     },
   };
 }

@@ -3,6 +3,7 @@ import type { CurvatureKind, DenseCurvature, Objective } from "../curvature/inde
 import { denseCurvature } from "../curvature/index.js";
 import type { BlasFunctions } from "../runtime/blas.js";
 import type { Buffer } from "../runtime/memory.js";
+import type { Runtime } from "../runtime/runtime.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { SettingsError } from "./settings.js";
 
@@ -41,6 +42,39 @@ export function denseFor(
         "use a method that needs products only (hessianFree, lbfgs, naturalGradient with solver=cg), or raise memoryLimit",
     );
   return denseCurvature(objective, kind, { limit: Number.POSITIVE_INFINITY });
+}
+
+/**
+ * A curvature averaged over its computations: A ← βA + (1 − β)A_now, begun with I, or with zero and then
+ * bias-corrected, so that the weights always sum to 1.
+ *
+ *     averaged(runtime, denseCurvature(objective, "gaussNewton"), { decay: 0.9, start: "identity" })
+ */
+export function averaged(
+  runtime: Pick<Runtime, "buffer">,
+  curvature: DenseCurvature,
+  { decay, start }: { readonly decay: number; readonly start: "zero" | "identity" },
+): DenseCurvature & { readonly state: Readonly<Record<string, Buffer>> } {
+  const { matrix } = curvature;
+  const average = runtime.buffer(matrix.dtype, matrix.shape);
+  const computed = runtime.buffer("i32", []);
+  if (start === "identity") addToDiagonal(average, 1);
+  return {
+    matrix,
+    state: { curvature: average, curvatures: computed },
+    compute(draw) {
+      curvature.compute(draw);
+      const t = ++computed.data[0]!;
+      const beta = start === "identity" ? decay : (decay * (1 - decay ** (t - 1))) / (1 - decay ** t);
+      const [from, to] = [matrix.data, average.data];
+      for (let k = 0; k < to.length; k++) from[k] = to[k] = beta * to[k]! + (1 - beta) * from[k]!;
+    },
+    release() {
+      curvature.release();
+      average.release();
+      computed.release();
+    },
+  };
 }
 
 const format = (bytes: number) =>

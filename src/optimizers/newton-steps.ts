@@ -1,8 +1,9 @@
-/** The ways of Newton's method from a point with its curvature to the next: bare, Levenberg–Marquardt, trust region. */
+/** The ways of Newton's method from a point with its curvature to the next: bare, grid, Levenberg–Marquardt, trust region. */
 import type { DenseCurvature, Objective } from "../curvature/index.js";
 import { adaptDamping, isExhausted, roundingOf, trustRatio } from "./damping.js";
 import { eigenSystem, solveDefinite, solveIndefinite } from "./dense-solve.js";
 import type { Evaluation, Point } from "./evaluation.js";
+import { bestOfGrid } from "./line-search.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
 import type { Ray } from "./ray.js";
 import type { Stopwatch } from "./stopwatch.js";
@@ -71,6 +72,49 @@ export function plainSteps({ objective, settings, evaluation, curvature, ray, wa
       };
     },
     release() {},
+  };
+}
+
+/** Raised tenfold until A + λI is positive definite; more trials than any rounding of A needs. */
+const mostRaises = 30;
+
+/** d = −(A + λI)⁻¹ g with a fixed λ, and the best of the steps d, d/2, …, 2⁻³⁰ d. */
+export function gridSearch({ objective, settings, evaluation, curvature, ray, watch }: Parts): Stepper {
+  const { runtime, dtype } = objective;
+  const n = objective.layout.size;
+  const factor = runtime.buffer(dtype, [n, n]);
+  const solve = solveDefinite(runtime.blas.functions, {
+    matrix: curvature.matrix,
+    gradient: evaluation.gradient,
+    solution: ray.direction,
+    factor,
+  });
+  const directionAt = (wanted: number): number | undefined => {
+    let lambda = wanted;
+    for (let raise = 0; raise < mostRaises; raise++) {
+      if (solve(lambda)) return lambda;
+      lambda = Math.max(10 * lambda, roundingOf(dtype) * meanDiagonal(curvature.matrix.data, n));
+    }
+    return undefined;
+  };
+  return {
+    state: {},
+    step({ loss: before }) {
+      const damping = directionAt(settings.damping);
+      watch.lap("inversion");
+      if (damping === undefined)
+        return { losses: 0, stop: "stalled", diagnostics: { damping: settings.damping, accepted: false } };
+      const { t, evaluations } = bestOfGrid((length) => ray.lossAt(length), before);
+      watch.lap("search");
+      ray.move(t);
+      const accepted = t > 0;
+      return {
+        losses: evaluations,
+        diagnostics: { damping, stepLength: t, searchEvaluations: evaluations, accepted },
+        ...(!accepted && { stop: "stalled" as const }),
+      };
+    },
+    release: factor.release,
   };
 }
 

@@ -2,44 +2,56 @@
  * Newton's method with the dense curvature A: the Hessian, or Gauss–Newton.
  *
  *     none                θ ← θ − η (A + λI)⁻¹ g          as it is, also where it climbs
+ *     gridSearch          the same with η the best of 1, ½, …, 2⁻³⁰. With Gauss–Newton on the residuals of a
+ *                         differential equation this is energy natural gradient descent
  *     levenbergMarquardt  the same with η = 1 and a λ that follows the ratio ρ of reductions; steps with ρ ≤ 0 are
  *                         refused. λ rises until A + λI is positive definite
  *     trustRegion         d = argmin gᵀd + ½ dᵀA d within ‖d‖ ≤ r, exactly; r follows ρ. Negative curvature is
  *                         walked along to the boundary: saddles are left
  *
- * Levenberg 1944; Marquardt 1963; Moré & Sorensen 1983; Nocedal & Wright 2006, "Numerical optimization", chapter 4.
+ * A may be averaged over steps, A ← βA + (1 − β)A_now: from zero (bias-corrected) or from I.
  *
- * Memory: n² numbers (levenbergMarquardt 2n²). FLOPs: n curvature products a step, and ⅔n³ (none), ⅓n³ a trial
- * (levenbergMarquardt) or about 9n³ (trustRegion). For n up to a few thousands. The batch should be all of the data,
+ * Levenberg 1944; Marquardt 1963; Moré & Sorensen 1983; Nocedal & Wright 2006, "Numerical optimization", chapter 4;
+ * Müller & Zeinhofer 2023, "Achieving high accuracy with PINNs via energy natural gradient descent".
+ *
+ * Memory: n² numbers (levenbergMarquardt and gridSearch 2n², an average n² more). FLOPs: n curvature products a step
+ * (for Gauss–Newton with few outputs less, 2·examples·outputs·n²; reports count n products all the same), and ⅔n³ (none), ⅓n³ a trial (levenbergMarquardt,
+ * gridSearch) or about 9n³ (trustRegion). For n up to a few thousands. The batch should be all of the data,
  * or large: ρ compares two losses on it.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
 import { scalars, vectors } from "./costs.js";
-import { denseFor } from "./dense-solve.js";
+import { averaged, denseFor } from "./dense-solve.js";
 import { compileEvaluation, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
-import { levenbergMarquardt, plainSteps, trustRegion } from "./newton-steps.js";
+import { gridSearch, levenbergMarquardt, plainSteps, trustRegion } from "./newton-steps.js";
 import type { StepReport, Training } from "./optimizer.js";
 import { compileRay } from "./ray.js";
-import { choice, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
+import { choice, decayRate, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
 
 const options = {
   curvature: choice("hessian", ["hessian", "gaussNewton"], "A; gaussNewton is never negative"),
   globalization: choice(
     "trustRegion",
-    ["trustRegion", "levenbergMarquardt", "none"],
-    "what keeps a step from going too far; none is the bare damped step",
+    ["trustRegion", "levenbergMarquardt", "gridSearch", "none"],
+    "what keeps a step from going too far; gridSearch takes the best of 31 lengths, none is the bare damped step",
   ),
   learningRate: positive(1, "η, where globalization is none"),
-  damping: notNegative(1e-3, "λ: fixed where globalization is none, the first one of levenbergMarquardt", {
-    typical: [1e-6, 1],
-    sensitivity: "medium",
-  }),
+  damping: notNegative(
+    1e-3,
+    "λ: fixed where globalization is none or gridSearch, the first one of levenbergMarquardt",
+    {
+      typical: [1e-6, 1],
+      sensitivity: "medium",
+    },
+  ),
   radius: positive(1, "r: the first radius of the trust region", { typical: [0.1, 10], sensitivity: "low" }),
   mostRadius: positive(1000, "r does not grow beyond it"),
+  curvatureDecay: decayRate(0, "β: A is averaged over steps; 0 takes the present one"),
+  curvatureStart: choice("zero", ["zero", "identity"], "what the average of A begins with"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
   memoryLimit: positive(1024, "MiB that the dense matrices may take"),
 } satisfies Options;
@@ -66,12 +78,18 @@ export const newton = defineMethod(
       const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
       const { formula, inversion, update } = {
         none: { formula: "⅔n³", inversion: 2 / 3, update: 2 },
+        gridSearch: { formula: "⅓n³", inversion: 1 / 3, update: 2 },
         levenbergMarquardt: { formula: "⅓n³", inversion: 1 / 3, update: 2 },
         trustRegion: { formula: "9n³", inversion: 9, update: 4 },
       }[s.globalization];
-      const matrices = s.globalization === "levenbergMarquardt" ? 2 : 1;
+      const matrices = isFactored(s) ? 2 : 1;
+      const averages = s.curvatureDecay > 0;
+      const adapts = s.globalization === "levenbergMarquardt" || s.globalization === "trustRegion";
       return {
-        state: [scalars(s.globalization === "none" ? 1 : 2)],
+        state: [
+          ...(averages ? [{ part: "moments" as const, formula: "n²", elements: n ** 2 }] : []),
+          scalars(1 + Number(adapts) + Number(averages)),
+        ],
         workspace: [
           { part: "curvature", formula: matrices === 1 ? "n²" : "2n²", elements: matrices * n ** 2 },
           ...vectors("vectors", s.globalization === "trustRegion" ? 5 : 3, n),
@@ -79,8 +97,9 @@ export const newton = defineMethod(
         work: [
           { part: "inversion", formula, flops: inversion * n ** 3 },
           { part: "update", formula: `${update}n²`, flops: update * n ** 2 },
+          ...(averages ? [{ part: "curvature" as const, formula: "3n²", flops: 3 * n ** 2 }] : []),
         ],
-        evaluations: { gradients: 1, [products]: n, losses: s.globalization === "none" ? 0 : 1 },
+        evaluations: { gradients: 1, [products]: n, losses: losses[s.globalization] },
       };
     },
     options,
@@ -88,28 +107,29 @@ export const newton = defineMethod(
   (settings) => ({ name: "newton", settings, start: (objective) => start(objective, settings) }),
 );
 
-const steppers = { none: plainSteps, levenbergMarquardt, trustRegion };
+/** Losses in a step, usually. */
+const losses = { none: 0, gridSearch: 6, levenbergMarquardt: 1, trustRegion: 1 };
+/** Whether Cholesky's factors have a matrix of their own. */
+const isFactored = ({ globalization }: Settings) =>
+  globalization === "levenbergMarquardt" || globalization === "gridSearch";
+
+const steppers = { none: plainSteps, gridSearch, levenbergMarquardt, trustRegion };
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, key, layout } = objective;
   const kind: CurvatureKind = settings.curvature;
-  const curvature = denseFor("newton", objective, kind, {
-    matrices: settings.globalization === "levenbergMarquardt" ? 2 : 1,
+  const { globalization, curvatureDecay: decay, curvatureStart: start } = settings;
+  const dense = denseFor("newton", objective, kind, {
+    matrices: 1 + Number(isFactored(settings)) + Number(decay > 0),
     limitMiB: settings.memoryLimit,
   });
+  const curvature = decay > 0 ? averaged(runtime, dense, { decay, start }) : { ...dense, state: {} };
   const count = runtime.buffer("i32", []);
   const evaluation = compileEvaluation(objective);
   const ray = compileRay(objective);
   const watch = stopwatch();
-  const stepper = steppers[settings.globalization]({
-    objective,
-    settings,
-    evaluation,
-    curvature,
-    ray,
-    watch,
-  });
+  const stepper = steppers[globalization]({ objective, settings, evaluation, curvature, ray, watch });
   return {
-    state: { step: count, ...stepper.state },
+    state: { step: count, ...curvature.state, ...stepper.state },
     step(): StepReport {
       key.data[1] = count.data[0]++;
       watch.start();
@@ -138,7 +158,9 @@ function start(objective: Objective, settings: Settings): Training {
       if (exhausted) evaluations.gradients++;
       const shrinks = exhausted && evaluation.run().gradientNorm < 0.5 * point.gradientNorm;
       if (exhausted) watch.lap("evaluation");
-      return { ...report, evaluations, diagnostics, ...(stop && !shrinks && { stop }) };
+      // An average is another one at the next step, though θ is not.
+      const over = stop && !shrinks && !(stop === "stalled" && decay > 0);
+      return { ...report, evaluations, diagnostics, ...(over && { stop }) };
     },
     release() {
       for (const part of [stepper, ray, evaluation, count, curvature]) part.release();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { backtrack, cubicMinimum, strongWolfe } from "../../src/optimizers/line-search.js";
+import { backtrack, bestOfGrid, cubicMinimum, strongWolfe } from "../../src/optimizers/line-search.js";
 
 type Curve = readonly [value: (t: number) => number, slope: (t: number) => number];
 const options = { decrease: 1e-4, flatness: 0.9, evaluations: 50, shortest: 1e-12 };
@@ -116,5 +116,27 @@ test("backtracking takes the first length with sufficient decrease", () => {
     t: 0,
     value: 1,
     evaluations: 10,
+  });
+});
+
+describe("the best of a grid", () => {
+  test("is the lowest of 1, ½, …", () => {
+    expect(bestOfGrid((t) => (t - 0.3) ** 2, 0.09)).toEqual({
+      t: 0.25,
+      value: (0.25 - 0.3) ** 2,
+      evaluations: 6,
+    });
+    expect(bestOfGrid((t) => (t - 2 ** -20) ** 2 + (t > 0.1 ? Number.NaN : 0), 2 ** -40).t).toBe(2 ** -20);
+  });
+  test("is 0 where nothing is lower, after all 31 lengths", () => {
+    const tried: number[] = [];
+    const uphill = (t: number) => {
+      tried.push(t);
+      return 1 + t;
+    };
+    expect(bestOfGrid(uphill, 1)).toEqual({ t: 0, value: 1, evaluations: 31 });
+    expect(tried[0]).toBe(1);
+    expect(tried.at(-1)).toBe(2 ** -30);
+    expect(bestOfGrid(() => Number.POSITIVE_INFINITY, 1).t).toBe(0);
   });
 });

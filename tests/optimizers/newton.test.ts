@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createObjective } from "../../src/curvature/index.js";
+import { layoutOf } from "../../src/nn/parameters.js";
 import { random } from "../../src/nn/random.js";
 import { newton } from "../../src/optimizers/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
@@ -11,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-const globalizations = ["none", "levenbergMarquardt", "trustRegion"] as const;
+const globalizations = ["none", "gridSearch", "levenbergMarquardt", "trustRegion"] as const;
 
 describe("a convex quadratic", () => {
   test.each(globalizations)("is minimised in one step: %s", (globalization) => {
@@ -61,7 +63,7 @@ describe("logistic regression", () => {
   test("all ways of stepping find the same minimum", () => {
     const ends = globalizations.map((globalization) => {
       const objective = logistic(runtime);
-      const damping = globalization === "none" ? 0 : 1;
+      const damping = globalization === "none" || globalization === "gridSearch" ? 0 : 1;
       const reports = untilStop(objective, newton.create({ globalization, damping, tolerance: 1e-10 }), 60);
       expect(reports.at(-1)!.stop).toBe("converged");
       objective.release();
@@ -114,6 +116,88 @@ test("Gauss–Newton trains a network to the end", () => {
   expect(reports.at(-1)!.loss).toBeLessThan(0.05 * reports[0]!.loss);
   expect(reports[0]!.evaluations).toMatchObject({ gradients: 1, gaussNewtonVectorProducts: 51 });
   objective.release();
+});
+
+describe("gridSearch", () => {
+  test("takes a step back from where the loss is higher, to the best of the halves", () => {
+    const objective = rosenbrock(runtime, 2);
+    const training = newton
+      .create({ curvature: "hessian", globalization: "gridSearch", damping: 0 })
+      .start(objective);
+    for (let k = 0; k < 12; k++) {
+      const before = objective.loss();
+      const origin = Float64Array.from(objective.parameters.data);
+      const { diagnostics } = training.step();
+      const t = diagnostics!.stepLength as number;
+      if (t === 0) break;
+      const after = objective.loss();
+      expect(after).toBeLessThan(before);
+      const end = Float64Array.from(objective.parameters.data);
+      for (const other of [t / 2, 2 * t].filter((length) => length <= 1)) {
+        objective.parameters.set(origin.map((x, i) => x + (other / t) * (end[i]! - x)));
+        expect(objective.loss()).toBeGreaterThanOrEqual(after);
+      }
+      objective.parameters.set(end);
+    }
+    training.release();
+    objective.release();
+  });
+  test("raises λ until the matrix is positive definite, and stalls where nothing is lower", () => {
+    const objective = doubleWell(runtime, 0.1, 1);
+    const reports = untilStop(objective, newton.create({ globalization: "gridSearch", damping: 0 }), 100);
+    expect(reports[0]!.diagnostics!.damping).toBeGreaterThan(0);
+    expect(reports.at(-1)!.loss).toBeLessThan(reports[0]!.loss);
+    objective.release();
+  });
+});
+
+describe("an average of the curvature", () => {
+  const A = symmetric([1, 4], 2);
+  const [one, two] = [A, A.map((row) => row.map((a) => 3 * a))];
+  /** (1 − β)(A₂ + βA₁) + β²·start, over the sum of the weights, applied to the second step. */
+  test.each(["zero", "identity"] as const)("has weights that sum to 1: from %s", (curvatureStart) => {
+    // The curvature of ½xᵀA₁x, then of ½xᵀA₂x: one objective whose batch is the matrix.
+    const beta = 0.25;
+    const layout = layoutOf({ x: { dtype: "f64", shape: [2] } });
+    const objective = createObjective(runtime, {
+      layout,
+      parameters: [1, -2],
+      batch: [{ dtype: "f64", shape: [2, 2] }],
+      trace: (x, [M]) => ({
+        loss: M!
+          .matmul(x.reshape([2, 1]))
+          .reshape([2])
+          .mul(x)
+          .sum()
+          .mul(0.5),
+        state: undefined,
+      }),
+    });
+    const training = newton
+      .create({ globalization: "none", damping: 0, curvatureDecay: beta, curvatureStart })
+      .start(objective);
+    const step = (M: readonly (readonly number[])[]) => {
+      const before = Float64Array.from(objective.parameters.data);
+      objective.batch[0]!.set(M.flatMap((row) => [...row]));
+      training.step();
+      return { before, moved: objective.parameters.data.map((x, i) => x - before[i]!) };
+    };
+    step(one);
+    const { before, moved } = step(two);
+    const weights =
+      curvatureStart === "zero"
+        ? [beta / (1 + beta), 1 / (1 + beta), 0]
+        : [beta * (1 - beta), 1 - beta, beta ** 2];
+    const average = one.map((row, i) =>
+      row.map((a, j) => weights[0]! * a + weights[1]! * two[i]![j]! + weights[2]! * Number(i === j)),
+    );
+    const gradient = two.map((row) => row.reduce((sum, a, j) => sum + a * before[j]!, 0));
+    average.forEach((row, i) => {
+      expect(row.reduce((sum, a, j) => sum + a * moved[j]!, 0)).toBeCloseTo(-gradient[i]!, 12);
+    });
+    training.release();
+    objective.release();
+  });
 });
 
 test("refuses what does not fit, with the memory it would need", () => {

@@ -19,6 +19,11 @@ const variants: Record<string, Optimizer> = {
     globalization: "levenbergMarquardt",
   }),
   "newton, bare": newton.create({ curvature: "gaussNewton", globalization: "none", damping: 0.1 }),
+  "newton, grid and average": newton.create({
+    curvature: "gaussNewton",
+    globalization: "gridSearch",
+    curvatureDecay: 0.5,
+  }),
   lbfgs: lbfgs.create(),
   "lbfgs without search": lbfgs.create({ lineSearch: "none", learningRate: 0.1 }),
   hessianFree: hessianFree.create(),

@@ -2,7 +2,7 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, energyNaturalGradient, physicsInformed, pinnOptions } from "./pinn.js";
 import { toSide } from "./pinn-poisson.js";
 
 const options = {
@@ -44,6 +44,6 @@ export const pinnHeat: ProblemKind<typeof options> = {
         evaluateEvery: 10,
         target: { metric: "l2Error", value: 1e-5, goal: "min" },
       },
-      suggested: {},
+      suggested: { newton: energyNaturalGradient },
     }),
 };

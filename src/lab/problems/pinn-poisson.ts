@@ -3,7 +3,7 @@ import { forwardLaplacian } from "../../autodiff/index.js";
 import type { Random } from "../../nn/random.js";
 import { choice, positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, energyNaturalGradient, physicsInformed, pinnOptions } from "./pinn.js";
 
 const options = {
   dimension: positiveCount(2, "d: coordinates"),
@@ -52,6 +52,6 @@ export const pinnPoisson: ProblemKind<typeof options> = {
         evaluateEvery: 10,
         target: { metric: "l2Error", value: 1e-5, goal: "min" },
       },
-      suggested: {},
+      suggested: { newton: energyNaturalGradient },
     }),
 };
