@@ -15,9 +15,9 @@
  * Müller & Zeinhofer 2023, "Achieving high accuracy with PINNs via energy natural gradient descent".
  *
  * Memory: n² numbers (levenbergMarquardt and gridSearch 2n², an average n² more). FLOPs: n curvature products a step
- * (for Gauss–Newton with few outputs less, 2·examples·outputs·n²; reports count n products all the same), and ⅔n³ (none), ⅓n³ a trial (levenbergMarquardt,
- * gridSearch) or about 9n³ (trustRegion). For n up to a few thousands. The batch should be all of the data,
- * or large: ρ compares two losses on it.
+ * (less for Gauss–Newton with few outputs, 2·examples·outputs·n²; reports count n products all the same), and ⅔n³ (none),
+ * ⅓n³ a trial (levenbergMarquardt, gridSearch) or about 9n³ (trustRegion). For n up to a few thousands. The batch should
+ * be all of the data, or large: ρ compares two losses on it.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";

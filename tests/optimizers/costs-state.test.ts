@@ -39,6 +39,7 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ["soap", { largestAxis: 4 }],
   ["newton", { globalization: "levenbergMarquardt" }],
   ["newton", { globalization: "none" }],
+  ["newton", { globalization: "gridSearch", curvatureDecay: 0.5 }],
   ["lbfgs", { memory: 3, lineSearch: "none" }],
   ["lbfgs", { lineSearch: "none", overlap: 1 }],
   ["hessianFree", { preconditioner: "none", backtracking: false }],

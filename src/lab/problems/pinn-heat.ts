@@ -2,7 +2,7 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, energyNaturalGradient, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
 import { toSide } from "./pinn-poisson.js";
 
 const options = {
@@ -32,6 +32,18 @@ function heat(dimension: number): Equation {
   };
 }
 
+/** `newton` is energy natural gradient descent (Müller & Zeinhofer 2023) with an average of the matrix. */
+const suggested = {
+  newton: {
+    curvature: "gaussNewton",
+    globalization: "gridSearch",
+    damping: 1e-10,
+    curvatureDecay: 0.6,
+    curvatureStart: "identity",
+    tolerance: 1e-12,
+  },
+};
+
 export const pinnHeat: ProblemKind<typeof options> = {
   name: "pinn-heat",
   description: "the heat equation by a physics-informed network, in f64 (2-64-1, 257 parameters)",
@@ -44,6 +56,6 @@ export const pinnHeat: ProblemKind<typeof options> = {
         evaluateEvery: 10,
         target: { metric: "l2Error", value: 1e-5, goal: "min" },
       },
-      suggested: { newton: energyNaturalGradient },
+      suggested,
     }),
 };

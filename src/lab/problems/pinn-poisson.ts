@@ -3,7 +3,7 @@ import { forwardLaplacian } from "../../autodiff/index.js";
 import type { Random } from "../../nn/random.js";
 import { choice, positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, energyNaturalGradient, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
 
 const options = {
   dimension: positiveCount(2, "d: coordinates"),
@@ -40,6 +40,17 @@ function poisson(dimension: number, name: keyof typeof solutions): Equation {
   };
 }
 
+/** `newton` is energy natural gradient descent (Müller & Zeinhofer 2023) with an average of the matrix. */
+const suggested = {
+  newton: {
+    curvature: "gaussNewton",
+    globalization: "gridSearch",
+    damping: 1e-11,
+    curvatureDecay: 0.6,
+    tolerance: 1e-12,
+  },
+};
+
 export const pinnPoisson: ProblemKind<typeof options> = {
   name: "pinn-poisson",
   description: "the Poisson equation by a physics-informed network, in f64 (2-64-1, 257 parameters)",
@@ -52,6 +63,6 @@ export const pinnPoisson: ProblemKind<typeof options> = {
         evaluateEvery: 10,
         target: { metric: "l2Error", value: 1e-5, goal: "min" },
       },
-      suggested: { newton: energyNaturalGradient },
+      suggested,
     }),
 };

@@ -48,16 +48,6 @@ export const pinnOptions = (points: { readonly boundary: number; readonly redraw
   }) as const satisfies Options;
 export type PinnOptions = SettingsOf<ReturnType<typeof pinnOptions>>;
 
-/** Energy natural gradient descent (Müller & Zeinhofer 2023), with an average as Dangel et al. use it. */
-export const energyNaturalGradient = {
-  curvature: "gaussNewton",
-  globalization: "gridSearch",
-  damping: 1e-10,
-  curvatureDecay: 0.6,
-  curvatureStart: "identity",
-  tolerance: 1e-12,
-} as const;
-
 /** Evaluated points to trained ones. */
 const evaluated = 10;
 
