@@ -94,6 +94,27 @@ export const orthogonal =
     return { dtype, shape, data };
   };
 
+/**
+ * Each output has `count` incoming weights, N(0, deviation²), and zeros else: units that are far from linear, and differ,
+ * however wide the layer before is (Martens 2010, "Deep learning via Hessian-free optimization", section 5). For weights
+ * [in, out].
+ */
+export const sparse =
+  (count = 15, deviation = 1): Initialiser =>
+  (random, shape, dtype) => {
+    const [rows, columns] = [fans(shape).fanIn, shape.at(-1)!];
+    const data = allocate(dtype, rows * columns);
+    const order = Int32Array.from({ length: rows }, (_, i) => i);
+    for (let j = 0; j < columns; j++)
+      for (let k = 0; k < Math.min(count, rows); k++) {
+        // The first k of a random order, by as many exchanges.
+        const other = k + random.integer(rows - k);
+        [order[k], order[other]] = [order[other]!, order[k]!];
+        data[order[k]! * columns + j] = random.normal(0, deviation);
+      }
+    return { dtype, shape, data };
+  };
+
 /** `count` orthonormal vectors: classical order, each orthogonalized twice ("twice is enough", Kahan & Parlett). */
 function orthonormal(random: Random, length: number, count: number): Float64Array[] {
   const basis: Float64Array[] = [];

@@ -14,6 +14,7 @@ const {
   normal,
   ones,
   orthogonal,
+  sparse,
   uniform,
   zeros,
 } = initialisers;
@@ -90,6 +91,24 @@ describe("orthogonal", () => {
     expect(Math.abs(mean)).toBeLessThan(0.05);
     expect(Math.abs(variance - 1 / 3)).toBeLessThan(0.03);
   });
+});
+
+test("sparse: so many normal weights into each output, at places that differ", () => {
+  const [rows, columns] = [40, 500];
+  const values = draw(sparse(15, 0.5), [rows, columns]);
+  const used = Array.from({ length: rows }, () => 0);
+  for (let j = 0; j < columns; j++) {
+    const places = used.flatMap((_, i) => (values[i * columns + j] === 0 ? [] : [i]));
+    expect(places.length).toBe(15);
+    for (const i of places) used[i]!++;
+  }
+  // Each input is used by 15/40 of the outputs.
+  for (const count of used) expect(Math.abs(count / columns - 15 / rows)).toBeLessThan(0.1);
+  const { mean, variance, kurtosis } = moments(values.filter((value) => value !== 0));
+  expect(Math.abs(mean)).toBeLessThan(0.03);
+  expect(variance / 0.25).toBeCloseTo(1, 1);
+  expect(kurtosis).toBeCloseTo(3, 0);
+  expect(draw(sparse(15), [3, 4]).every((value) => value !== 0)).toBe(true);
 });
 
 describe("random", () => {
