@@ -13,7 +13,7 @@ export interface Problem {
   readonly defaults: RunDefaults;
   /** Settings that suit this problem, by optimizer; they stand between the optimizer's own and the user's. */
   readonly suggested: Readonly<Record<string, Readonly<Record<string, number | string | boolean>>>>;
-  /** Metrics on the test data, best known first, and whether larger is better. */
+  /** Metrics on the test data (those named training…: on the training data), best known first; is larger better? */
   readonly metrics: Readonly<Record<string, Target["goal"]>>;
   /** @throws DataError when the batch does not fit the data. */
   start(runtime: Runtime, options: { readonly seed: number; readonly batch: number }): ProblemInstance;
@@ -33,7 +33,7 @@ export interface ProblemInstance {
   readonly sameBatch: boolean;
   /** Writes the batch and the random key of update number `step` (from 0). Allocates nothing. */
   load(step: number): void;
-  /** The metrics on the test data at the present θ. */
+  /** The metrics at the present θ. */
   evaluate(): Record<string, number>;
   release(): void;
 }

@@ -4,6 +4,7 @@ import { readSettings } from "../../optimizers/settings.js";
 import { UserError } from "../errors.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import type { ProblemSettings } from "../settings.js";
+import { autoencoder } from "./autoencoder.js";
 import { imageProblems } from "./images.js";
 import { pinnHeat } from "./pinn-heat.js";
 import { pinnPoisson } from "./pinn-poisson.js";
@@ -11,6 +12,7 @@ import { tableProblem } from "./table.js";
 
 export const problems: readonly ProblemKind[] = [
   ...imageProblems,
+  autoencoder,
   tableProblem,
   pinnPoisson,
   pinnHeat,

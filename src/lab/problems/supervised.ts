@@ -2,9 +2,9 @@
 import { compile, type Executable } from "../../compiler/compile.js";
 import { createObjective } from "../../curvature/objective.js";
 import { curvatureOf } from "../../curvature/output-curvature.js";
-import { type Sampling, sampleBatches } from "../../data/batches.js";
-import type { Dataset, Split } from "../../data/dataset.js";
-import type { Loss } from "../../nn/losses/loss.js";
+import { type BatchSampler, type Sampling, sampleBatches } from "../../data/batches.js";
+import type { Dataset } from "../../data/dataset.js";
+import type { Loss, Metric } from "../../nn/losses/loss.js";
 import type { Model } from "../../nn/model.js";
 import { layoutOf } from "../../nn/parameters.js";
 import type { Runtime } from "../../runtime/runtime.js";
@@ -12,11 +12,18 @@ import type { Spec } from "../../tensor/array.js";
 import { input } from "../../tensor/tensor.js";
 import type { Problem, ProblemInstance } from "../problem.js";
 
+/** Batches of examples that are drawn as they are needed. */
+export type DrawBatches = (size: number, seed: number) => Pick<BatchSampler, "fill">;
+
 export interface Supervised {
   readonly model: Model;
   readonly loss: Loss;
-  readonly data: Split;
+  readonly data: { readonly train: Dataset | DrawBatches; readonly test: Dataset };
   readonly sampling?: Sampling;
+  /** What is measured beside the loss; the loss's own metrics where absent. */
+  readonly metrics?: Readonly<Record<string, Metric>>;
+  /** Whether all of a training data set is measured too: "trainingLoss" beside "loss". */
+  readonly measuresTraining?: boolean;
 }
 
 /** Elements of inputs that are evaluated at once. */
@@ -26,16 +33,18 @@ const chunkElements = 2 ** 20;
 export const startSupervised =
   (problem: Supervised): Problem["start"] =>
   (runtime, { seed, batch }) => {
-    const { model, loss, data } = problem;
+    const { model, loss } = problem;
+    const { train, test } = problem.data;
     const { layout } = model;
-    const sampler = sampleBatches(data.train, batch, seed, problem.sampling);
+    const sampler =
+      typeof train === "function" ? train(batch, seed) : sampleBatches(train, batch, seed, problem.sampling);
     const initial = model.init(seed);
     const stateLayout = layoutOf(model.state, model.dtype);
     const hasState = stateLayout.size > 0;
     const objective = createObjective(runtime, {
       layout,
       parameters: layout.flatten(initial.parameters).data,
-      batch: specsOf(data.train, batch, model.dtype),
+      batch: specsOf(test, batch, model.dtype),
       ...(hasState ? { state: stateLayout.flatten(initial.state).data } : {}),
       trace(theta, [inputs, targets], state, key) {
         const { outputs, state: after } = model.forward(layout.views(theta), inputs!, {
@@ -51,7 +60,7 @@ export const startSupervised =
       },
     });
     objective.key.data[0] = seed;
-    const test = testing(runtime, problem, objective);
+    const measure = measuring(runtime, problem, objective);
     const [inputs, targets] = objective.batch;
     return {
       objective,
@@ -60,9 +69,14 @@ export const startSupervised =
         sampler.fill(step, inputs!.data, targets!.data);
         objective.key.data[1] = step;
       },
-      evaluate: test.run,
+      evaluate: () => ({
+        ...(problem.measuresTraining && typeof train !== "function"
+          ? mapKeys(measure.run(train), trainingName)
+          : {}),
+        ...measure.run(test),
+      }),
       release() {
-        test.release();
+        measure.release();
         objective.release();
       },
     };
@@ -76,21 +90,22 @@ function specsOf(data: Dataset, batch: number, dtype: "f32" | "f64"): [Spec, Spe
   ];
 }
 
-/** Means of the loss and its metrics over the test data, in chunks of equal size and a last, smaller one. */
-function testing(
+/** "error" → "trainingError". */
+const trainingName = (metric: string) => `training${metric[0]!.toUpperCase()}${metric.slice(1)}`;
+const mapKeys = (values: Readonly<Record<string, number>>, rename: (key: string) => string) =>
+  Object.fromEntries(Object.entries(values).map(([key, value]) => [rename(key), value]));
+
+/** Means of the loss and the metrics over a data set, in chunks of equal size and a last, smaller one. */
+function measuring(
   runtime: Runtime,
-  { model, loss, data }: Supervised,
+  { model, loss, metrics = loss.metrics, data }: Supervised,
   { parameters, state }: ProblemInstance["objective"],
-): { run(): Record<string, number>; release(): void } {
-  const { test } = data;
-  const width = test.inputs.length / test.size;
-  const depth = test.targets.length / test.size;
-  const chunk = Math.min(test.size, Math.max(1, Math.floor(chunkElements / width)));
-  const names = ["loss", ...Object.keys(loss.metrics)];
+): { run(data: Dataset): Record<string, number>; release(): void } {
+  const names = ["loss", ...Object.keys(metrics)];
   const stateLayout = layoutOf(model.state, model.dtype);
 
   const compileFor = (size: number): Executable => {
-    const [inputSpec, targetSpec] = specsOf(test, size, model.dtype);
+    const [inputSpec, targetSpec] = specsOf(data.test, size, model.dtype);
     const theta = input("parameters", parameters);
     const inputs = input("inputs", inputSpec);
     const targets = input("targets", targetSpec);
@@ -100,7 +115,7 @@ function testing(
       inputs,
       statistics ? { state: stateLayout.views(statistics) } : {},
     );
-    const values = [loss.value, ...Object.values(loss.metrics)].map((metric) => metric(outputs, targets));
+    const values = [loss.value, ...Object.values(metrics)].map((metric) => metric(outputs, targets));
     return compile(
       runtime,
       { inputs: [inputs, targets, theta, ...(statistics ? [statistics] : [])], outputs: values },
@@ -108,24 +123,27 @@ function testing(
     );
   };
   const compiled = new Map<number, Executable>();
-  const sizes = Array.from({ length: Math.ceil(test.size / chunk) }, (_, k) =>
-    Math.min(chunk, test.size - k * chunk),
-  );
-  for (const size of sizes) if (!compiled.has(size)) compiled.set(size, compileFor(size));
+  const executableFor = (size: number): Executable => {
+    const executable = compiled.get(size) ?? compileFor(size);
+    compiled.set(size, executable);
+    return executable;
+  };
 
   return {
-    run() {
+    run({ size: total, inputs, targets }) {
+      const [width, depth] = [inputs.length / total, targets.length / total];
+      const chunk = Math.min(total, Math.max(1, Math.floor(chunkElements / width)));
       const sums = names.map(() => 0);
-      sizes.forEach((size, k) => {
-        const executable = compiled.get(size)!;
-        const first = k * chunk;
-        executable.inputs[0]!.set(test.inputs.subarray(first * width, (first + size) * width));
-        executable.inputs[1]!.set(test.targets.subarray(first * depth, (first + size) * depth));
+      for (let first = 0; first < total; first += chunk) {
+        const size = Math.min(chunk, total - first);
+        const executable = executableFor(size);
+        executable.inputs[0]!.set(inputs.subarray(first * width, (first + size) * width));
+        executable.inputs[1]!.set(targets.subarray(first * depth, (first + size) * depth));
         executable.run();
         executable.outputs.forEach((output, index) => {
-          sums[index]! += (output.data[0]! * size) / test.size;
+          sums[index]! += (output.data[0]! * size) / total;
         });
-      });
+      }
       return Object.fromEntries(names.map((name, index) => [name, sums[index]!]));
     },
     release() {
