@@ -8,11 +8,13 @@ import { autoencoder } from "./autoencoder.js";
 import { imageProblems } from "./images.js";
 import { pinnHeat } from "./pinn-heat.js";
 import { pinnPoisson } from "./pinn-poisson.js";
+import { recurrentProblems } from "./recurrent.js";
 import { tableProblem } from "./table.js";
 
 export const problems: readonly ProblemKind[] = [
   ...imageProblems,
   autoencoder,
+  ...recurrentProblems,
   tableProblem,
   pinnPoisson,
   pinnHeat,
