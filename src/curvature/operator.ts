@@ -11,7 +11,7 @@ import type { Buffer } from "../runtime/memory.js";
 import type { Data } from "../tensor/dtype.js";
 import { input } from "../tensor/tensor.js";
 import { argumentsOf, type Objective } from "./objective.js";
-import { type CurvatureKind, curvatureProduct } from "./products.js";
+import { type CurvatureKind, curvatureProduct, hiddenStates } from "./products.js";
 
 /** A symmetric matrix A [size, size] known by its products. */
 export interface LinearOperator {
@@ -32,6 +32,11 @@ export interface CurvatureOperator extends LinearOperator {
   readonly product: Buffer;
   /** product ← A·tangent. */
   run(): void;
+  /**
+   * With the option `structure`: c, the weight of structural damping's S in the products that follow; 0 at first. Absent
+   * without the option, and where no layer marks hidden states.
+   */
+  readonly structure: Buffer | undefined;
   /** Bytes that the linearization holds between products. */
   readonly heldBytes: number;
   release(): void;
@@ -42,6 +47,8 @@ export interface CurvatureOptions {
   readonly samples?: number;
   /** Of "sampledFisher"; default 0. */
   readonly seed?: number;
+  /** Whether c·S, of the hidden states of recurrent layers, is added (products.ts); default false. */
+  readonly structure?: boolean;
 }
 
 /**
@@ -62,7 +69,7 @@ export function curvatureOperator(
   options: CurvatureOptions = {},
 ): CurvatureOperator {
   const { layout } = objective;
-  const { known, dependent, take } = compileProduct(objective, kind, undefined, options);
+  const { known, dependent, take, structure } = compileProduct(objective, kind, undefined, options);
   const tangent = dependent.inputs.at(-1)!;
   const product = dependent.outputs[0]!;
   let linearized = false;
@@ -75,6 +82,7 @@ export function curvatureOperator(
     size: layout.size,
     tangent,
     product,
+    structure,
     heldBytes: known.outputs.reduce((sum, { data }) => sum + data.byteLength, 0),
     linearize(draw = 0) {
       take(draw);
@@ -100,8 +108,10 @@ export function curvatureOperator(
 export interface CompiledProduct {
   /** Residuals of θ and the batch. */
   readonly known: Executable;
-  /** Inputs: the residuals, then the tangent [n] (or [rows, n]); output: the product in the same shape. */
+  /** Inputs: the residuals, …, the tangent [n] (or [rows, n]); output: the product in the same shape. */
   readonly dependent: Executable;
+  /** The weight of S, f64, an input of `dependent`. */
+  readonly structure: Buffer | undefined;
   /** Runs the known part. */
   take(draw: number): void;
 }
@@ -111,7 +121,7 @@ export function compileProduct(
   objective: Objective,
   kind: CurvatureKind,
   rows: number | undefined,
-  { samples = 1, seed = 0 }: CurvatureOptions,
+  { samples = 1, seed = 0, structure = false }: CurvatureOptions,
 ): CompiledProduct {
   if (!Number.isInteger(samples) || samples < 1)
     throw new RangeError(`curvature: ${samples} samples; use a whole number, at least 1`);
@@ -121,21 +131,27 @@ export function compileProduct(
   const one = input("tangent", parameters);
   const drawKey = input("draw", key);
   const traced = objective.trace(parameters, batch, state, key);
+  const weight =
+    structure && hiddenStates(traced).length > 0 ? [input("structure", { dtype: "f64", shape: [] })] : [];
   let tangent = one;
-  let product = curvatureProduct(kind, traced, parameters, one, { key: drawKey, count: samples });
+  let product = curvatureProduct(kind, traced, parameters, one, {
+    draws: { key: drawKey, count: samples },
+    ...(weight[0] && { structure: weight[0] }),
+  });
   if (rows !== undefined) {
     tangent = input("tangents", { dtype: one.dtype, shape: [rows, one.size] });
     [product] = batchOver([product], new Map([[one, tangent]]), rows) as [typeof product];
   }
   // Simplified first: equal residuals are then one, and are stored once.
-  const program = simplify({ inputs: [...given.inputs, drawKey, tangent], outputs: [product] });
-  const split = splitLinear(program, [tangent]);
+  const program = simplify({ inputs: [...given.inputs, drawKey, ...weight, tangent], outputs: [product] });
+  const split = splitLinear(program, [...weight, tangent]);
   const known = compile(runtime, split.known, { inputs: given.buffers });
   const dependent = compile(runtime, split.dependent, { inputs: known.outputs });
   const draws = known.inputs[given.inputs.length]!;
   return {
     known,
     dependent,
+    structure: weight.length > 0 ? dependent.inputs.at(-2) : undefined,
     take(draw) {
       draws.data[0] = seed;
       draws.data[1] = draw * samples;

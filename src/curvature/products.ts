@@ -9,10 +9,17 @@
  *     empiricalFisher   (1/batch) Σᵢ ∇ℓᵢ ∇ℓᵢᵀ + ∇²r, at the targets of the data. No approximation of the Fisher in
  *                       general (Kunstner, Balles, Hennig 2019)
  *
- * All but the Hessian are positive semidefinite where the regulariser is convex.
+ * All but the Hessian are positive semidefinite where the regulariser is convex. To each may be added c·S, with hᵢₜ the
+ * t-th hidden state of example i that recurrent layers mark:
+ *
+ *     S = (1/batch) Σᵢ Σₜ (∂hᵢₜ/∂θ)ᵀ (∂hᵢₜ/∂θ)
+ *
+ * the Hessian at d = 0 of the distance ½ Σₜ ‖hₜ(θ + d) − hₜ(θ)‖², a mean over examples (Martens & Sutskever 2011,
+ * "Learning recurrent neural networks with Hessian-free optimization", section 3.2: structural damping).
  */
 import { applyLinear, linearPart, orZeros, pushforward, transpose } from "../autodiff/derivative.js";
 import { sumPerExample } from "../nn/losses/loss.js";
+import { reachable } from "../tensor/program.js";
 import { constant, type Tensor } from "../tensor/tensor.js";
 import { gradientOf, type TracedLoss } from "./objective.js";
 import type { OutputCurvature } from "./output-curvature.js";
@@ -29,7 +36,7 @@ export interface Draws {
 
 /**
  * The product of a curvature matrix of a traced loss with a tangent [n]: [n]. For programs that use it in a larger
- * step; `curvatureOperator` compiles it alone.
+ * step; `curvatureOperator` compiles it alone. `structure` is c, a scalar, where c·S is added.
  *
  *     const given = argumentsOf(objective);
  *     const traced = objective.trace(given.parameters, given.batch, given.state, given.key);
@@ -42,43 +49,62 @@ export function curvatureProduct(
   traced: TracedLoss,
   parameters: Tensor,
   tangent: Tensor,
-  draws?: Draws,
+  { draws, structure }: { readonly draws?: Draws; readonly structure?: Tensor } = {},
 ): Tensor {
-  if (kind === "hessian") return hessianOf(traced.loss, parameters, tangent);
-  const product = semidefinite(kind, traced, parameters, tangent, draws);
-  return traced.regulariser ? product.add(hessianOf(traced.regulariser, parameters, tangent)) : product;
+  const hidden = structure ? hiddenStates(traced) : [];
+  const kept = hidden.map((state): Summand => {
+    const weight = structure!.cast(state.dtype).mul(1 / state.shape[0]!);
+    return { of: state, middle: (Jt) => Jt.mul(weight) };
+  });
+  const exact = kind === "hessian" ? traced.loss : traced.regulariser;
+  const summands = kind === "hessian" ? kept : [semidefinite(kind, traced, draws), ...kept];
+  const product = summands.length > 0 ? sandwiches(summands, parameters, tangent) : undefined;
+  const bent = exact && hessianOf(exact, parameters, tangent);
+  return product && bent ? product.add(bent) : (product ?? bent)!;
 }
+
+/** What recurrent layers marked as hidden states, [batch, units] each. */
+export const hiddenStates = ({ loss }: TracedLoss): Tensor[] =>
+  reachable([loss]).filter(({ op }) => op.kind === "mark" && op.mark.layer === "hidden");
 
 /** Forward over reverse. */
 const hessianOf = (loss: Tensor, parameters: Tensor, tangent: Tensor): Tensor =>
   orZeros(pushforward([gradientOf(loss, parameters)], [parameters], [tangent])[0], parameters);
 
-/** Jᵀ·middle(J·t) for y = f(θ) with Jacobian J. */
-function sandwich(y: Tensor, parameters: Tensor, tangent: Tensor, middle: (Jt: Tensor) => Tensor): Tensor {
-  const J = linearPart([y], [parameters]);
-  const Jt = orZeros(applyLinear(J, [tangent])[0], y);
-  return orZeros(transpose(J, [middle(Jt)])[0], parameters);
+/** Jᵀ·middle(J·t), J the Jacobian of a function of θ. */
+interface Summand {
+  readonly of: Tensor;
+  readonly middle: (Jt: Tensor) => Tensor;
+}
+
+/** Σ Jᵀ·middle(J·t), all with one pass forwards and one backwards. */
+function sandwiches(summands: readonly Summand[], parameters: Tensor, tangent: Tensor): Tensor {
+  const J = linearPart(
+    summands.map(({ of }) => of),
+    [parameters],
+  );
+  const Jt = applyLinear(J, [tangent]);
+  const middles = summands.map(({ of, middle }, k) => middle(orZeros(Jt[k], of)));
+  return orZeros(transpose(J, middles)[0], parameters);
 }
 
 function semidefinite(
   kind: Exclude<CurvatureKind, "hessian">,
   traced: TracedLoss,
-  parameters: Tensor,
-  tangent: Tensor,
   draws: Draws | undefined,
-): Tensor {
+): Summand {
   const curvature = need(kind, traced.outputCurvature, "outputCurvature");
   const { outputs } = curvature;
   switch (kind) {
     case "gaussNewton":
-      return sandwich(outputs, parameters, tangent, curvature.product);
+      return { of: outputs, middle: curvature.product };
     case "fisher":
       needSampling(kind, curvature);
-      return sandwich(outputs, parameters, tangent, curvature.product);
+      return { of: outputs, middle: curvature.product };
     case "sampledFisher": {
       const sample = needSampling(kind, curvature);
       const { key, count } = need(kind, draws, "draws");
-      return sandwich(outputs, parameters, tangent, (Jt) => {
+      const middle = (Jt: Tensor) => {
         let sum: Tensor | undefined;
         for (let draw = 0; draw < count; draw++) {
           const g = sample(key.add(constant([0, draw], "i32")));
@@ -87,11 +113,12 @@ function semidefinite(
           sum = sum ? sum.add(term) : term;
         }
         return sum!.mul(1 / (count * outputs.shape[0]!));
-      });
+      };
+      return { of: outputs, middle };
     }
     case "empiricalFisher": {
       const losses = need(kind, curvature.perExample, "outputCurvature.perExample")();
-      return sandwich(losses, parameters, tangent, (Jt) => Jt.mul(1 / losses.size));
+      return { of: losses, middle: (Jt) => Jt.mul(1 / losses.size) };
     }
   }
 }

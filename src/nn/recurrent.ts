@@ -2,10 +2,13 @@
  * Recurrent layers over batch-major sequences [batch, steps, in]. The inputs of all steps are projected by one
  * product before the recurrence; each step then multiplies the hidden state only. Parameters: input.weight
  * [in, gates·units], input.bias, recurrent.weight [units, gates·units]. Both maps are marked as dense, the recurrent
- * one once a step.
+ * one once a step; the states that go from step to step are marked as hidden.
  */
+
+import { isTensor } from "../tensor/program.js";
 import { scan } from "../tensor/scan.js";
 import { type Tensor, zeros as zeroTensor } from "../tensor/tensor.js";
+import { mapTree } from "../tensor/tree.js";
 import { type Affine, affine, affineVariables } from "./dense.js";
 import { blocks, glorotUniform, type Initialiser, ones, orthogonal, zeros } from "./initialisers.js";
 import { type Context, type Layer, layer, nameOf, needRank } from "./layer.js";
@@ -121,7 +124,9 @@ function recurrent<S extends Tensor | { [name: string]: Tensor }>(
       const start = cell.start(zeroTensor([x.shape[0]!, units], x.dtype));
       const [last, sequence] = scan<S, Tensor, Tensor>(
         (state, step) => {
-          const next = cell.step(state, step, multiply);
+          const next = mapTree<Tensor, Tensor>(cell.step(state, step, multiply), isTensor, (part) =>
+            part.marked({ layer: "hidden", name }),
+          ) as S;
           return [next, cell.hidden(next)];
         },
         start,

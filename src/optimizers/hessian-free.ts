@@ -16,9 +16,9 @@
  * before, goes −g). It may be taken on the first `curvatureExamples` of the batch, the gradient and losses on all of
  * it: products are most of the cost, and noise in A is less harmful than in g.
  *
- * Structural damping (Martens & Sutskever 2011, "Learning recurrent neural networks with Hessian-free optimization")
- * adds λμS, S the Gauss–Newton matrix of the distance between hidden states. An objective has no way to say what its
- * hidden states are; if it had, λ(I + μS) would stand in the place of λI in conjugate-gradient.ts, and nowhere else.
+ * Structural damping (Martens & Sutskever 2011, "Learning recurrent neural networks with Hessian-free optimization"): a
+ * step that is short may still move the hidden states of a recurrent network far. λ(I + μS) in the place of λI, S the
+ * Gauss–Newton matrix of the distance between hidden states (products.ts), holds them. A product costs the same.
  *
  * Memory: 20 vectors, and what the products hold. FLOPs: a step costs a gradient, about 10 to 250 products and, with
  * preconditioning, `preconditionerDraws` gradients (on the curvature's examples); 12n an iteration beside its product.
@@ -47,6 +47,7 @@ import {
   notNegative,
   type Options,
   positive,
+  SettingsError,
   type SettingsOf,
 } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
@@ -73,6 +74,10 @@ const options = {
   preconditionerDraws: count(8, "gradients from which its diagonal is estimated; exact with one an example"),
   preconditionerExponent: fraction(0.75, "of the damped diagonal", { typical: [0.5, 1], sensitivity: "low" }),
   curvatureExamples: count(0, "examples of the batch, its first, on which curvature is taken; 0 for all"),
+  structuralDamping: notNegative(0, "μ: of the hidden states of recurrent layers, times λ; 0 for none", {
+    typical: [0.001, 1],
+    sensitivity: "medium",
+  }),
   backtracking: flag(true, "whether earlier iterates are tried"),
   tolerance: notNegative(1e-8, "gradients as short as this have converged"),
 } satisfies Options;
@@ -155,13 +160,18 @@ interface Attempt {
 
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, key } = objective;
-  const { curvatureExamples } = settings;
+  const { curvatureExamples, structuralDamping } = settings;
   const part = curvatureExamples ? firstExamples("hessianFree", objective, curvatureExamples) : objective;
   const count = runtime.buffer("i32", []);
   const damping = runtime.buffer("f64", []);
   damping.data[0] = settings.damping;
   const evaluation = compileEvaluation(objective);
-  const operator = curvatureOperator(part, settings.curvature);
+  const operator = curvatureOperator(part, settings.curvature, { structure: structuralDamping > 0 });
+  const { structure } = operator;
+  if (structuralDamping > 0 && !structure)
+    throw new SettingsError(
+      `hessianFree: structuralDamping is ${structuralDamping}, and no layer of the model has hidden states (rnn, lstm, gru); leave it at 0`,
+    );
   const preconditioned = settings.preconditioner !== "none";
   const solver = compileConjugateGradient(runtime, operator, { preconditioned });
   const diagonal =
@@ -174,12 +184,22 @@ function start(objective: Objective, settings: Settings): Training {
   const iterates = keepIterates(runtime, solver.solution, settings.backtracking ? 12 : 1);
   const ray = compileRay(objective);
   const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
+  const bend = compileInnerProduct(runtime, ray.direction, operator.product);
   const watch = stopwatch();
-  const owned = [slope, ray, iterates, solver, operator, evaluation, count, damping];
+  const owned = [bend, slope, ray, iterates, solver, operator, evaluation, count, damping];
+
+  /** dᵀA d, without S. */
+  const curvatureAlong = () => {
+    structure!.data[0] = 0;
+    operator.tangent.data.set(ray.direction.data);
+    operator.run();
+    return bend.run();
+  };
 
   const attempt = ({ loss: before, gradientNorm }: Point): Attempt => {
     const lambda = damping.data[0]!;
     const { gradient } = evaluation;
+    if (structure) structure.data[0] = lambda * structuralDamping;
     const solution = solve(solver, settings, lambda, iterates.visit);
     watch.lap("curvature");
     let losses = 0;
@@ -191,7 +211,9 @@ function start(objective: Objective, settings: Settings): Training {
     let slopeThere = slope.run();
     let { after } = kept;
     // q(0) − q(d); the solver's model has the damping in it.
-    let predicted = 0.5 * lambda * kept.square - kept.model;
+    let predicted = structure
+      ? -slopeThere - 0.5 * curvatureAlong()
+      : 0.5 * lambda * kept.square - kept.model;
     const descends = slopeThere < 0 && predicted > 0;
     if (!descends) {
       // As where curvature is negative along the very first direction: by the slope alone.
@@ -216,7 +238,7 @@ function start(objective: Objective, settings: Settings): Training {
       moved: t > 0,
       predicted,
       losses,
-      products: solution.products,
+      products: solution.products + (structure ? 1 : 0),
       diagnostics: {
         damping: lambda,
         trustRatio: ratio,

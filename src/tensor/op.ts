@@ -50,7 +50,7 @@ export type Op =
   // meaning for the outside, identity inside
   | { readonly kind: "identity" }
   | { readonly kind: "stopGradient" }
-  /** Inputs: pre-activation, then what `mark` lists. The output is the pre-activation. */
+  /** Inputs: what is marked (a pre-activation, a hidden state), then what `mark` lists. The output is the first. */
   | { readonly kind: "mark"; readonly mark: Mark };
 
 export const unaryKinds = [
@@ -91,11 +91,17 @@ export interface Window {
   readonly dilation: readonly [number, number];
 }
 
+/** What a tensor is to the outside. */
+export type Mark =
+  | LayerMark
+  /** A state that a recurrent layer hands on, [batch, units]: what structural damping keeps. No further inputs. */
+  | { readonly layer: "hidden"; readonly name: string };
+
 /**
  * How a layer's parameters enter the pre-activation: what Kronecker-factored curvature needs to know.
  * The inputs of the mark follow its pre-activation in this order.
  */
-export type Mark =
+export type LayerMark =
   /** s = x·W (+ b): inputs x [..., in], W [in, out], (b [out]); leading axes are examples, then shared positions. */
   | { readonly layer: "dense"; readonly name: string; readonly bias: boolean }
   /** s = patches(x)·W (+ b): inputs x [n, h, w, c], W [kh, kw, c, out], (b [out]). */

@@ -419,8 +419,11 @@ describe("recurrence", () => {
   test("inputs are projected once, states are marked once a step", () => {
     const net = model(sequential(gru(2)), [4, 3], "f64");
     const program = trace((t) => net.apply(tensors(net.init(0).parameters), t), x);
-    const names = reachable(program.outputs).flatMap((t) => (t.op.kind === "mark" ? [t.op.mark.name] : []));
-    expect(names).toEqual(["layers.0.input", ...Array(4).fill("layers.0.recurrent")]);
+    const marks = reachable(program.outputs).flatMap(({ op }) => (op.kind === "mark" ? [op.mark] : []));
+    const maps = marks.filter(({ layer }) => layer === "dense").map(({ name }) => name);
+    expect(maps).toEqual(["layers.0.input", ...Array(4).fill("layers.0.recurrent")]);
+    const states = marks.filter(({ layer }) => layer === "hidden").map(({ name }) => name);
+    expect(states).toEqual(Array(4).fill("layers.0"));
   });
 });
 

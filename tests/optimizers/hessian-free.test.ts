@@ -1,11 +1,14 @@
+import { Matrix, solve as solveExactly } from "ml-matrix";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createObjective, perExampleGradients } from "../../src/curvature/index.js";
+import { createObjective, curvatureOperator, perExampleGradients } from "../../src/curvature/index.js";
 import { layoutOf } from "../../src/nn/parameters.js";
 import { random } from "../../src/nn/random.js";
 import { compileEmpiricalDiagonal } from "../../src/optimizers/empirical-diagonal.js";
 import { hessianFree } from "../../src/optimizers/index.js";
 import { keepIterates } from "../../src/optimizers/iterates.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
+import { matrixOf } from "../curvature/matrices.js";
+import { networks, using } from "../curvature/networks.js";
 import { doubleWell, fillSpirals, logistic, network, quadratic, symmetric, untilStop } from "./curved.js";
 
 let runtime: Runtime;
@@ -234,4 +237,53 @@ test("a batch that changes is learned from", () => {
   expect(objective.loss()).toBeLessThan(0.2);
   training.release();
   objective.release();
+});
+
+describe("structural damping", () => {
+  const settings = {
+    structuralDamping: 0.3,
+    damping: 0.5,
+    preconditioner: "none",
+    progress: 1e-30,
+    backtracking: false,
+  } as const;
+  test("steps to −(A + λ(I + μS))⁻¹g, and judges by the model without damping", () => {
+    using(runtime, networks.rnn!, (objective) => {
+      const n = objective.layout.size;
+      const A = new Matrix([...matrixOf(objective, "gaussNewton")].map((row) => [...row]));
+      const operator = curvatureOperator(objective, "gaussNewton", { structure: true });
+      operator.linearize();
+      operator.structure!.data[0] = 0.5 * 0.3;
+      const damped = Matrix.eye(n).mul(0.5);
+      for (let k = 0; k < n; k++) {
+        operator.tangent.data.fill(0)[k] = 1;
+        operator.run();
+        damped.setRow(k, operator.product.data as Float64Array);
+      }
+      operator.release();
+      damped.add(Matrix.eye(n).mul(0.5));
+      const { loss, gradient } = objective.gradient();
+      const g = Matrix.columnVector([...gradient.data]);
+      const d = solveExactly(damped, g).mul(-1);
+      const before = Float64Array.from(objective.parameters.data);
+
+      const training = hessianFree.create(settings).start(objective);
+      const { diagnostics, evaluations } = training.step();
+      d.to1DArray().forEach((value, k) => {
+        expect(objective.parameters.data[k]! - before[k]!).toBeCloseTo(value, 9);
+      });
+      const predicted = -g.dot(d) - 0.5 * d.dot(A.mmul(d));
+      expect(diagnostics).toMatchObject({ accepted: true, stepLength: 1 });
+      expect(diagnostics!.trustRatio).toBeCloseTo((loss - objective.loss()) / predicted, 9);
+      expect(evaluations.gaussNewtonVectorProducts).toBe(diagnostics!.iterations! + 1);
+      training.release();
+    });
+  });
+  test("needs hidden states", () => {
+    const objective = network(runtime);
+    expect(() => hessianFree.create(settings).start(objective)).toThrow(
+      "hessianFree: structuralDamping is 0.3, and no layer of the model has hidden states",
+    );
+    objective.release();
+  });
 });

@@ -8,7 +8,7 @@
  *     diagonal    scale and shift of a wide norm: the exact diagonal; everything else: an unbiased estimate of it
  */
 import type { Entry, Layout } from "../../nn/parameters.js";
-import type { Mark } from "../../tensor/op.js";
+import type { LayerMark } from "../../tensor/op.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { argumentsOf, type Objective, type TracedLoss } from "../objective.js";
 import type { OutputCurvature } from "../output-curvature.js";
@@ -20,7 +20,7 @@ export interface KroneckerBlock {
   /** Of its layer, or of its parameter. */
   readonly name: string;
   /** The layer that marks it; "other" where none does. */
-  readonly layer: Mark["layer"] | "other";
+  readonly layer: LayerMark["layer"] | "other";
   readonly parameters: readonly Entry[];
   /** Order of A (the bias counts as one more input); of a full or diagonal block, of the block. */
   readonly inputs: number;

@@ -5,7 +5,7 @@
  */
 import { contiguous, isContiguous, isViewKind, type Layout as Strides, view } from "../../compiler/layout.js";
 import type { Entry, Layout } from "../../nn/parameters.js";
-import type { Mark } from "../../tensor/op.js";
+import type { LayerMark } from "../../tensor/op.js";
 import { reachable } from "../../tensor/program.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
@@ -16,7 +16,7 @@ export interface ParameterView {
 }
 
 export interface Use {
-  readonly mark: Mark;
+  readonly mark: LayerMark;
   /** s, whose op is the mark. */
   readonly preactivation: Tensor;
   /** x; of an embedding, the indices. */
@@ -34,7 +34,7 @@ export interface Uses {
 /** The uses of θ [n] in a graph, in the order of the graph. */
 export function readUses(outputs: readonly Tensor[], theta: Tensor, layout: Layout): Uses {
   const uses = reachable(outputs).flatMap((tensor): Use[] => {
-    if (tensor.op.kind !== "mark") return [];
+    if (tensor.op.kind !== "mark" || tensor.op.mark.layer === "hidden") return [];
     const [, input, ...parameters] = tensor.inputs;
     const views = parameters.map((parameter) => parameterOf(parameter, theta, layout));
     return [{ mark: tensor.op.mark, preactivation: tensor, input: input!, parameters: views }];
@@ -84,7 +84,8 @@ function reachedUnmarked(outputs: readonly Tensor[], theta: Tensor, layout: Layo
       const [start, limit] = [tensor.op.start[0]!, tensor.op.limit[0]!];
       for (const { name, offset, size } of layout.entries)
         if (offset < limit && start < offset + size) names.add(name);
-    } else if (tensor.op.kind === "mark") pending.push(tensor.inputs[1]!);
+    } else if (tensor.op.kind === "mark" && tensor.op.mark.layer !== "hidden")
+      pending.push(tensor.inputs[1]!);
     else pending.push(...tensor.inputs);
   }
   return names;
