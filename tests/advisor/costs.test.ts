@@ -104,7 +104,7 @@ describe.each(Object.keys(models))("FLOPs of %s, beside those of the programs th
       const { inputs, parameters, batch: data, state, key } = argumentsOf(objective);
       const tangent = input("tangent", parameters);
       const traced = objective.trace(parameters, data, state, key);
-      const product = curvatureProduct(kind, traced, parameters, tangent, { key, count: 1 });
+      const product = curvatureProduct(kind, traced, parameters, tangent);
       const program = simplify({ inputs: [...inputs, tangent], outputs: [product] });
       const { matmulFlops } = cost(splitLinear(program, [tangent]).dependent);
       // The first layer has no tangent of its input, and no gradient by it.

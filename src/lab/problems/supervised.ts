@@ -64,7 +64,7 @@ export const startSupervised =
     const [inputs, targets] = objective.batch;
     return {
       objective,
-      sameBatch: batch === data.train.size && !problem.sampling?.shift,
+      sameBatch: typeof train !== "function" && batch === train.size && !problem.sampling?.shift,
       load(step) {
         sampler.fill(step, inputs!.data, targets!.data);
         objective.key.data[1] = step;
