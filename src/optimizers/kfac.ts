@@ -10,6 +10,9 @@
  * exact quadratic model on the batch (step quadratic; for large batches). What is no marked layer has a diagonal block;
  * `kroneckerBlocks` lists them.
  *
+ * Structure blockTridiagonal has the blocks beside the diagonal too, between neighbours in chains of dense layers
+ * (kfac/tridiagonal.ts).
+ *
  * Memory: twice the factors (Σ in² + out²) and one vector. FLOPs: on estimates a backward pass and in² + out² a row
  * of the batch; about 2(in³ + out³) an inversion (cholesky); 2·in·out·(in + out) each update.
  */
@@ -18,6 +21,7 @@ import { kroneckerCosts } from "./kfac/costs.js";
 import { invertedFactors } from "./kfac/inverted-factors.js";
 import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
 import { startKronecker } from "./kfac/training.js";
+import { tridiagonalInverse } from "./kfac/tridiagonal.js";
 import { defineMethod } from "./method.js";
 import type { Training } from "./optimizer.js";
 import { choice, type SettingsOf } from "./settings.js";
@@ -29,6 +33,11 @@ const options = {
     "cholesky",
     ["cholesky", "eigen", "newtonSchulz"],
     "how factors are inverted: cholesky is cheapest, eigen refuses nothing, newtonSchulz is products only",
+  ),
+  structure: choice(
+    "blockDiagonal",
+    ["blockDiagonal", "blockTridiagonal"],
+    "blockTridiagonal also has what is between neighbours in chains of dense layers; others stay block-diagonal",
   ),
 };
 
@@ -46,8 +55,13 @@ export const startKfac = (
     "kfac",
     objective,
     settings,
-    ({ blocks, factors }) =>
-      invertedFactors(objective.runtime, objective.dtype, blocks, factors, settings.inverse),
+    (running) =>
+      (settings.structure === "blockTridiagonal" ? tridiagonalInverse : invertedFactors)(
+        objective.runtime,
+        objective.dtype,
+        running,
+        settings.inverse,
+      ),
     clock,
   );
 

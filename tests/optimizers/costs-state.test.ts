@@ -52,3 +52,5 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
 ];
 
 test.each(variants)("%s %j", (name, settings) => check("cnn", name, settings));
+
+test("kfac with links between dense layers", () => check("mlp", "kfac", { structure: "blockTridiagonal" }));

@@ -255,6 +255,7 @@ describe("work of estimates and of what they ask", () => {
   test.each([
     ["mlp", "kfac", { inverse: "cholesky" }],
     ["mlp", "kfac", { inverse: "eigen" }],
+    ["mlp", "kfac", { structure: "blockTridiagonal" }],
     ["mlp", "ekfac", {}],
     ["cnn", "kfac", {}],
     ["transformer", "kfac", {}],

@@ -12,7 +12,6 @@ import { scatterAdd, type Tensor } from "../../tensor/tensor.js";
 import type { BlockUses } from "./blocks.js";
 import { activationRows, placesOf, type Sharing } from "./factors.js";
 import type { Backward } from "./gradients.js";
-import { matrixOfBlock } from "./precondition.js";
 
 /** Whether a block has an eigenbasis; full and diagonal blocks are exact without one. */
 export const hasEigenbasis = ({ kind }: Pick<BlockUses, "kind">): boolean =>
@@ -43,16 +42,14 @@ export function secondMoments(
   return terms.reduce((sum, term) => sum.add(term)).mul(backward.weight);
 }
 
-/** F⁻¹g of one block; `scales` is S. */
+/** E_Aᵀ [(E_A M E_Gᵀ) / S] E_G of one block's matrix; `scales` is S, with its damping. */
 export function solveInEigenbasis(
-  block: BlockUses,
-  gradient: Tensor,
+  matrix: Tensor,
   [basisA, basisG]: readonly [Tensor | undefined, Tensor],
   scales: Tensor,
-  damping: Tensor,
 ): Tensor {
-  const half = matrixOfBlock(block, gradient).matmul(basisG.transpose());
+  const half = matrix.matmul(basisG.transpose());
   const rotated = basisA ? basisA.matmul(half) : half;
-  const scaled = rotated.div(scales.add(damping)).matmul(basisG);
+  const scaled = rotated.div(scales).matmul(basisG);
   return basisA ? basisA.transpose().matmul(scaled) : scaled;
 }

@@ -41,9 +41,8 @@ export function vectorOfBlocks(blocks: readonly BlockUses[], matrices: readonly 
   return concat(pieces.map(({ values }) => values));
 }
 
-/** F⁻¹g of one block from the inverses of its damped factors: A⁻¹ M G⁻¹. */
-export function solveBlock(block: BlockUses, gradient: Tensor, inverses: readonly Tensor[]): Tensor {
-  const matrix = matrixOfBlock(block, gradient);
+/** F⁻¹M of one block's matrix from the inverses of its damped factors: A⁻¹ M G⁻¹. */
+export function solveBlock(block: BlockUses, matrix: Tensor, inverses: readonly Tensor[]): Tensor {
   const [a, g] = inverses as [Tensor, Tensor];
   switch (block.kind) {
     case "kronecker":

@@ -3,6 +3,7 @@ import type { Layout } from "../../nn/parameters.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { TracedLoss } from "../objective.js";
 import { type BlockUses, blocksOf, needCurvature } from "./blocks.js";
+import { crossFactors, type Link, linksOf, type Structure } from "./chains.js";
 import { factorsOf, type Sharing } from "./factors.js";
 import type { Backward } from "./gradients.js";
 import { backward, type Estimator, sampledDiagonal } from "./gradients.js";
@@ -14,12 +15,17 @@ export interface FactorOptions {
   readonly draws?: number;
   /** Of weights that act in several places; default "expand". */
   readonly sharing?: Sharing;
+  /** Whether neighbours in chains of dense layers have factors too; default "blockDiagonal". */
+  readonly structure?: Structure;
 }
 
 export interface TracedFactors {
   readonly blocks: readonly BlockUses[];
   /** The factors of each block, in the order of `factorShapes`. */
   readonly factors: readonly (readonly Tensor[])[];
+  readonly links: readonly Link[];
+  /** A× and G× of each link. */
+  readonly cross: readonly (readonly Tensor[])[];
   readonly backward: Backward;
 }
 
@@ -32,7 +38,7 @@ export function traceFactors(
   theta: Tensor,
   layout: Layout,
   key: Tensor,
-  { estimator = "sampled", draws = 1, sharing = "expand" }: FactorOptions = {},
+  { estimator = "sampled", draws = 1, sharing = "expand", structure = "blockDiagonal" }: FactorOptions = {},
 ): TracedFactors {
   const { outputs } = needCurvature(traced);
   const blocks = blocksOf(outputs, theta, layout);
@@ -44,9 +50,13 @@ export function traceFactors(
     estimate ??= sampledDiagonal(traced, theta, estimator, drawn);
     return estimate;
   };
+  const examples = outputs.shape[0]!;
+  const links = linksOf(blocks, structure);
   return {
     blocks,
-    factors: blocks.map((block) => factorsOf(block, outputs.shape[0]!, gradients, sharing, diagonal)),
+    factors: blocks.map((block) => factorsOf(block, examples, gradients, sharing, diagonal)),
+    links,
+    cross: links.map(({ from, to }) => crossFactors(blocks[from]!, blocks[to]!, examples, gradients)),
     backward: gradients,
   };
 }

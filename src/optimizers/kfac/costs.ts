@@ -1,5 +1,5 @@
 /** What kfac and ekfac keep and compute, layer by layer: a layer's blocks are those of curvature/kronecker/blocks.ts. */
-import { factorShapes, hasEigenbasis, kindOfLayer } from "../../curvature/kronecker/index.js";
+import { factorShapes, hasEigenbasis, kindOfLayer, type Structure } from "../../curvature/kronecker/index.js";
 import { type LayerShape, type ModelShape, parameterCount } from "../../curvature/model-shape.js";
 import { type Costs, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "../costs.js";
 import type { KroneckerSettings } from "./settings.js";
@@ -9,7 +9,10 @@ const inversionFlops = { cholesky: 1, eigen: 11, newtonSchulz: 80, eigenbasis: 9
 
 export function kroneckerCosts(
   shape: ModelShape,
-  settings: KroneckerSettings & { readonly inverse: keyof typeof inversionFlops },
+  settings: KroneckerSettings & {
+    readonly inverse: keyof typeof inversionFlops;
+    readonly structure?: Structure;
+  },
   batch: number,
 ): Costs {
   const n = parameterCount(shape);
@@ -19,12 +22,18 @@ export function kroneckerCosts(
   const sum = (of: (block: Block) => number) => blocks.reduce((all, block) => all + of(block), 0);
   const elements = (block: Block) =>
     factorShapes(block).reduce((all, axes) => all + sizeOfArray({ name: "", shape: axes }), 0);
-  const factors = sum(elements);
+  // A link i → j is told from the widths; the graph, which training reads, is not in the shape.
+  const links = settings.structure === "blockTridiagonal" ? neighbours(shape) : [];
+  const overLinks = (of: (i: LayerShape, j: LayerShape) => number) =>
+    links.reduce((all, [i, j]) => all + of(i, j), 0);
+  const between = overLinks((i, j) => i.inputs * j.inputs + i.outputs * j.outputs);
+  const conditional = overLinks((i) => i.inputs ** 2 + i.outputs ** 2 + i.inputs + i.outputs);
+  const factors = sum(elements) + between;
   const rotated = blocks.filter(hasEigenbasis);
   const moments = corrected ? rotated.reduce((all, block) => all + block.inputs * block.outputs, 0) : 0;
   const inverses = corrected
     ? sum((block) => elements(block) - (block.kind === "embedding" ? block.inputs : 0))
-    : factors;
+    : factors + conditional;
 
   // Inversions wait for an estimate.
   const { factorInterval: T1 } = settings;
@@ -45,6 +54,7 @@ export function kroneckerCosts(
         return 2 * draws * batch * inputs;
     }
   });
+  const linked = overLinks((i, j) => 2 * batch * (i.inputs * j.inputs + draws * i.outputs * j.outputs));
   const observation = sum((block) => {
     const { kind, inputs, outputs } = block;
     const rotation = 2 * draws * rowsOf(block) * (outputs ** 2 + outputs);
@@ -65,6 +75,19 @@ export function kroneckerCosts(
         return inputs;
     }
   });
+  // Two decompositions, three products of n³ and two between the widths, on either side.
+  const simultaneous = overLinks((i, j) =>
+    (["inputs", "outputs"] as const).reduce((all, side) => {
+      const [n, m] = [i[side], j[side]];
+      return all + 2 * 9 * n ** 3 + 3 * 2 * n ** 3 + 2 * n * m * (n + m);
+    }, 0),
+  );
+  const along = overLinks(
+    (i, j) =>
+      2 * i.inputs * i.outputs * (i.inputs + i.outputs) +
+      2 * (i.inputs * j.inputs * j.outputs + i.inputs * j.outputs * i.outputs) +
+      2 * (j.inputs * i.inputs * i.outputs + j.inputs * i.outputs * j.outputs),
+  );
   const products = sum(({ kind, inputs, outputs }) => {
     const ways = corrected ? 2 : 1;
     switch (kind) {
@@ -103,17 +126,17 @@ export function kroneckerCosts(
         formula: corrected
           ? `${every(T1, "2 rows Σ (in² + out²)")} + 2 rows Σ (in² + out² + in·out) (1/${T1} + 1/${T2})`
           : every(T1, "2 rows Σ (in² + out²)"),
-        flops: (statistics + 5 * factors) / T1 + (observation + 6 * moments) * observations,
+        flops: (statistics + linked + 5 * factors) / T1 + (observation + 6 * moments) * observations,
       },
       {
         part: "inversion",
         formula: every(T2, `${each === 1 ? "" : `${each} `}Σ (in³ + out³)`),
-        flops: inversion / T2,
+        flops: (inversion + simultaneous) / T2,
       },
       {
         part: "update",
         formula: `${corrected ? 4 : 2} Σ in·out·(in + out) + ${elementwise}n`,
-        flops: products + elementwise * n,
+        flops: products + along + elementwise * n,
       },
     ],
     evaluations: {
@@ -125,6 +148,15 @@ export function kroneckerCosts(
     },
   };
 }
+
+/** Dense layers that act once, each with the next one, where the widths fit. */
+const neighbours = ({ layers }: ModelShape): readonly (readonly [LayerShape, LayerShape])[] =>
+  layers.flatMap((j, k) => {
+    const i = layers[k - 1];
+    const acts = (layer: LayerShape) => layer.kind === "dense" && layer.uses === 1 && layer.positions === 1;
+    const fits = i && acts(i) && acts(j) && i.outputs === j.inputs - (j.arrays.length - 1);
+    return fits ? [[i, j] as const] : [];
+  });
 
 /** Outputs of one example: those of the last layer that has any. */
 const outputsOf = ({ layers }: ModelShape): number =>

@@ -12,6 +12,7 @@ import {
   createInverter,
   factorShapes,
   hasEigenbasis,
+  matrixOfBlock,
   type Sharing,
   secondMoments,
   solveBlock,
@@ -21,6 +22,7 @@ import {
 import type { Buffer } from "../../runtime/memory.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { input, type Tensor } from "../../tensor/tensor.js";
+import { treatmentOf } from "./coverage.js";
 import { dampedInverse } from "./damped-inverse.js";
 import type { Preconditioner } from "./preconditioner.js";
 
@@ -94,8 +96,9 @@ export function eigenbases(
       const damping = gamma.mul(gamma);
       const matrices = kept.map((each) => {
         const own = symbolsOf(each, symbols);
-        if (!hasEigenbasis(each.block)) return solveBlock(each.block, gradient, own);
-        return solveInEigenbasis(each.block, gradient, basesOf(own), own.at(-1)!, damping);
+        const matrix = matrixOfBlock(each.block, gradient);
+        if (!hasEigenbasis(each.block)) return solveBlock(each.block, matrix, own);
+        return solveInEigenbasis(matrix, basesOf(own), own.at(-1)!.add(damping));
       });
       return vectorOfBlocks(blocks, matrices);
     },
@@ -140,6 +143,11 @@ export function eigenbases(
         );
       });
       return observed;
+    },
+    describe(k) {
+      const { block, buffers } = kept[k]!;
+      const own = treatmentOf(block);
+      return { treatment: hasEigenbasis(block) ? `eigenbasis of ${own}` : own, kept: buffers };
     },
     release() {
       inverter.release();

@@ -11,9 +11,13 @@ import { compile } from "../../compiler/compile.js";
 import {
   type BlockUses,
   blocksOf,
+  crossShapes,
   type FactorOptions,
   factorShapes,
+  type Link,
+  linksOf,
   needCurvature,
+  type Structure,
   traceFactors,
 } from "../../curvature/kronecker/index.js";
 import { type Arguments, argumentsOf, gradientOf, type Objective } from "../../curvature/objective.js";
@@ -26,28 +30,41 @@ export interface RunningFactors {
   readonly blocks: readonly BlockUses[];
   readonly examples: number;
   readonly factors: readonly (readonly Buffer[])[];
+  readonly links: readonly Link[];
+  /** A× and G× of each link. */
+  readonly cross: readonly (readonly Buffer[])[];
   readonly state: Readonly<Record<string, Buffer>>;
   release(): void;
 }
 
 /** Buffers for the averages of all factors. */
-export function runningFactors(objective: Objective): RunningFactors {
+export function runningFactors(objective: Objective, structure: Structure): RunningFactors {
   const { runtime, dtype } = objective;
   const { parameters, batch, state, key } = argumentsOf(objective);
   const { outputs } = needCurvature(objective.trace(parameters, batch, state, key));
   const blocks = blocksOf(outputs, parameters, objective.layout);
   const factors = blocks.map((block) => factorShapes(block).map((shape) => runtime.buffer(dtype, shape)));
+  const links = linksOf(blocks, structure);
+  const cross = links.map(({ from, to }) =>
+    crossShapes(blocks[from]!, blocks[to]!).map((shape) => runtime.buffer(dtype, shape)),
+  );
+  const named = (part: string, k: number, buffers: readonly Buffer[]) =>
+    buffers.map((buffer, side) => {
+      const name = `${part}.${blocks[k]!.parameters[0]!.name}.${side === 0 ? "A" : "G"}`;
+      return [name, buffer] as const;
+    });
   return {
     blocks,
     examples: outputs.shape[0]!,
     factors,
-    state: Object.fromEntries(
-      blocks.flatMap(({ parameters: [first] }, k) =>
-        factors[k]!.map((buffer, side) => [`factor.${first!.name}.${side === 0 ? "A" : "G"}`, buffer]),
-      ),
-    ),
+    links,
+    cross,
+    state: Object.fromEntries([
+      ...blocks.flatMap((_, k) => named("factor", k, factors[k]!)),
+      ...links.flatMap(({ from }, k) => named("cross", from, cross[k]!)),
+    ]),
     release() {
-      for (const buffer of factors.flat()) buffer.release();
+      for (const buffer of [...factors, ...cross].flat()) buffer.release();
     },
   };
 }
@@ -76,7 +93,7 @@ function finiteFactor(factor: Tensor): Tensor {
 
 export function compileFactorEvaluation(
   objective: Objective,
-  { factors, examples }: RunningFactors,
+  { factors, cross, examples }: RunningFactors,
   preconditioner: Preconditioner,
   options: FactorOptions,
 ): FactorEvaluation {
@@ -97,7 +114,7 @@ export function compileFactorEvaluation(
   );
 
   const own = Object.values(preconditioner.state);
-  const averages = factors.flat();
+  const averages = [...factors, ...cross].flat();
   /** The program of an estimate: of everything, or of what the preconditioner observes only. */
   const compileEstimate = (everything: boolean) => {
     const given = argumentsOf(objective);
@@ -106,7 +123,7 @@ export function compileFactorEvaluation(
     const symbols = preconditioner.symbols();
     const { traced, outputs } = evaluate(given);
     const tracedFactors = traceFactors(traced, given.parameters, layout, given.key, options);
-    const fresh = everything ? tracedFactors.factors.flat() : [];
+    const fresh = everything ? [...tracedFactors.factors, ...tracedFactors.cross].flat() : [];
     const observed = [...preconditioner.observe(symbols, tracedFactors, examples)];
     const finite = [
       ...fresh.map(finiteFactor),

@@ -17,6 +17,12 @@ export interface Preconditioner {
   symbols(): readonly Tensor[];
   /** F⁻¹g [n]. */
   direction(symbols: readonly Tensor[], gradient: Tensor, gamma: Tensor): Tensor;
+  /** What stands for the inverse of block k, and what is kept for it beside its factors. */
+  describe(k: number): {
+    readonly treatment: string;
+    readonly kept: readonly Buffer[];
+    readonly note?: string;
+  };
   /** New inverses from the factors as they are now. */
   invert(gamma: number): Inversion;
   /**

@@ -1,10 +1,12 @@
 /** The step that kfac and ekfac share: evaluate, estimate, invert, move, adapt. */
 
+import type { Structure } from "../../curvature/kronecker/index.js";
 import type { Objective } from "../../curvature/objective.js";
 import type { StepReport, Training } from "../optimizer.js";
 import { type Clock, stopwatch } from "../stopwatch.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
+import { coverageOf } from "./coverage.js";
 import { frobenius } from "./damped-inverse.js";
 import { compileFactorEvaluation, type RunningFactors, runningFactors } from "./evaluation.js";
 import type { Dampings, Mover, Outcome } from "./mover.js";
@@ -15,13 +17,13 @@ import type { KroneckerSettings } from "./settings.js";
 export function startKronecker(
   name: string,
   objective: Objective,
-  settings: KroneckerSettings,
+  settings: KroneckerSettings & { readonly structure?: Structure },
   preconditionerOf: (running: RunningFactors) => Preconditioner,
   clock?: Clock,
 ): Training {
   const { runtime, key } = objective;
   const watch = stopwatch(clock);
-  const running = runningFactors(objective);
+  const running = runningFactors(objective, settings.structure ?? "blockDiagonal");
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
   const count = runtime.buffer("i32", []);
@@ -80,6 +82,7 @@ export function startKronecker(
       ...preconditioner.state,
       ...mover.state,
     },
+    coverage: coverageOf(running, preconditioner),
     step(): StepReport {
       watch.start();
       // Dropout and sampled targets depend on the seed and on the number of the update only.
