@@ -1,4 +1,5 @@
 /** What each method costs on a model, and which one to use. */
+export { type Advice, advise, type Candidate, type Reason } from "./advise.js";
 export {
   type Amount,
   allCosts,
@@ -14,3 +15,6 @@ export { type Architecture, activationsOf, factorEntries, forwardFlops } from ".
 export { isLayerList, readLayerList } from "./read/layer-list.js";
 export { architectureOf } from "./read/objective.js";
 export { type Question, type Recommendation, recommendOptimizer } from "./recommend.js";
+export { adviceReport } from "./report.js";
+export { type Evidence, type Situation, type Task, tasks } from "./situation.js";
+export { startingSettings } from "./start.js";

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { exitCodes, fail } from "./failure.js";
 import {
+  type AdviseFlags,
   addEngineOptions,
   addLimitOptions,
   type CostFlags,
@@ -12,6 +13,7 @@ import {
   type NoiseFlags,
   type ProbeFlags,
   type RaceFlags,
+  type RecommendFlags,
   type TrainFlags,
   type TuneFlags,
 } from "./options.js";
@@ -136,6 +138,53 @@ const noise = program
 addEngineOptions(noise).action(async (problem: string | undefined, flags: NoiseFlags) => {
   await (await import("./noise.js")).noise(problem, flags);
 });
+
+const advise = program
+  .command("advise [model]")
+  .summary("say which optimizer a model needs, and why")
+  .description(
+    "Ranks the optimizers for a model in a situation by predicted time to a target: rules with their sources, and\n" +
+      "costs that are counted. Without a model, in a terminal, it asks.",
+  )
+  .option(
+    "--task <task>",
+    "language-model, image-classification, differential-equation, fine-tuning, reinforcement-learning, adversarial, recurrent, regression, other (default)",
+  )
+  .option("--batch <size>", "examples a step and device (default: 64)")
+  .option("--hardware <device>", "as for costs (default: a100)")
+  .option("--workers <count>", "devices that share the data (default: 1)")
+  .option("--precision <f32|mixed>", "default: f32")
+  .option("--memory <amount>", "of a device that may be used: 24GB")
+  .option("--phase <early|late>", "of the training (default: early)")
+  .option("--budget <limited|moderate|unlimited>", "default: moderate")
+  .option("--expertise <low|medium|high>", "default: medium")
+  .option("--full-batch", "every step sees all examples")
+  .option("--edge", "a device of little memory and power")
+  .option("--condition <number>", "measured condition number (thalweg probe)")
+  .option("--noise <examples>", "measured noise scale of the gradient (thalweg noise)")
+  .option("--data-seconds <time>", "until the examples of a step are there")
+  .option("--report <file>", "write a page with charts");
+addEngineOptions(advise).action(async (model: string | undefined, flags: AdviseFlags) => {
+  await (await import("./advise.js")).advise(model, flags);
+});
+
+program
+  .command("recommend")
+  .summary("the published decision procedure, word for word")
+  .description("Answers by the decision procedure of the text that Thalweg comes from; advise goes further.")
+  .option("--parameters <count>", "of the model")
+  .option("--batch <size>", "examples in a batch")
+  .option(
+    "--problem <type>",
+    "vision, sequence_modeling, reinforcement_learning, scientific_computing, pde_solving, ...",
+  )
+  .option("--phase <phase>", "early_training, late_training, fine_tuning, rnn, ... (default: late_training)")
+  .option("--budget <budget>", "limited (default), unlimited")
+  .option("--expertise <expertise>", "low, medium (default), high")
+  .option("--json", "as JSON")
+  .action(async (flags: RecommendFlags) => {
+    await (await import("./advise.js")).recommend(flags);
+  });
 
 const costs = program
   .command("costs <model>")

@@ -7,6 +7,10 @@ import { openProblem, problems } from "../lab/problems/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { readProblem } from "./options.js";
 
+/** Whether a text names a problem that can be trained here. */
+export const isProblem = (text: string): boolean =>
+  problems.some((problem) => problem.name === text.split(":")[0]);
+
 /**
  * Reads a model from what was typed.
  *
@@ -14,8 +18,7 @@ import { readProblem } from "./options.js";
  */
 export async function openModel(text: string, batch: number | undefined, runtime: () => Promise<Runtime>) {
   if (isLayerList(text)) return readLayerList(text);
-  const name = text.split(":")[0]!;
-  if (problems.some((problem) => problem.name === name)) return problemModel(text, batch, await runtime());
+  if (isProblem(text)) return problemModel(text, batch, await runtime());
   throw new AdvisorError(
     `"${text}" is no model that can be read; give widths such as 784-128-10, or a problem (thalweg list names them)`,
   );

@@ -66,6 +66,33 @@ export interface CostFlags extends EngineFlags {
   readonly optimizer?: readonly string[];
   readonly json?: boolean;
 }
+export interface AdviseFlags extends EngineFlags {
+  readonly task?: string;
+  readonly batch?: string;
+  readonly hardware?: string;
+  readonly workers?: string;
+  readonly precision?: string;
+  readonly memory?: string;
+  readonly phase?: string;
+  readonly budget?: string;
+  readonly expertise?: string;
+  readonly condition?: string;
+  readonly noise?: string;
+  readonly dataSeconds?: string;
+  readonly fullBatch?: boolean;
+  readonly edge?: boolean;
+  readonly report?: string;
+  readonly json?: boolean;
+}
+export interface RecommendFlags {
+  readonly parameters?: string;
+  readonly batch?: string;
+  readonly problem?: string;
+  readonly phase?: string;
+  readonly budget?: string;
+  readonly expertise?: string;
+  readonly json?: boolean;
+}
 export interface InfoFlags {
   readonly json?: boolean;
 }
@@ -150,11 +177,12 @@ export function readBytes(flag: string, given: string | undefined): number | und
   return value;
 }
 
-function readSeconds(given: string | undefined): number | undefined {
+/** @throws UsageError when it is given and no number above 0. */
+export function readPositive(flag: string, given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
   const value = Number(given);
   if (!(Number.isFinite(value) && value > 0))
-    throw new UsageError(`--seconds is "${given}"; use a number above 0`);
+    throw new UsageError(`--${flag} is "${given}"; use a number above 0`);
   return value;
 }
 
@@ -201,7 +229,7 @@ export function readLimits(
   fallback: { readonly steps: number; readonly target: Target | undefined },
 ): Limits {
   const target = readTarget(flags.target, metrics, fallback.target);
-  const seconds = readSeconds(flags.seconds);
+  const seconds = readPositive("seconds", flags.seconds);
   return {
     steps: readCount("steps", flags.steps) ?? fallback.steps,
     ...(seconds === undefined ? {} : { seconds }),

@@ -324,3 +324,38 @@ describe("thalweg costs", () => {
     expect(thalweg(root, ["costs", "10-10", "--memory", "much"])).toMatchObject({ code: 2 });
   });
 });
+
+describe("thalweg advise and recommend", () => {
+  it("rank the methods with reasons, and write a page", () => {
+    const args = [
+      "advise",
+      "784-1000-10",
+      "--task",
+      "regression",
+      "--batch",
+      "512",
+      "--report",
+      "advice.html",
+    ];
+    const { code, stdout } = thalweg(root, args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Use [a-zA-Z]+$/m);
+    expect(stdout).toContain("What would change the answer");
+    expect(readFileSync(join(root, "advice.html"), "utf8")).toContain("Predicted time to a target");
+    expect(JSON.parse(thalweg(root, [...args, "--json"]).stdout).ranked.length).toBeGreaterThan(5);
+  });
+  it("say what is wrong with a question", () => {
+    expect(thalweg(root, ["advise", "784-10", "--task", "regresion"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("did you mean regression"),
+    });
+    expect(thalweg(root, ["advise"]).stderr).toContain("no model is given");
+    expect(thalweg(root, ["recommend", "--batch", "64"]).stderr).toContain("--parameters is missing");
+  });
+  it("answer as published", () => {
+    const args = ["recommend", "--parameters", "50000000", "--batch", "256", "--phase", "early_training"];
+    expect(thalweg(root, args).stdout).toContain(
+      "Adam or SGD+momentum (exploration phase, curvature unreliable)",
+    );
+  });
+});
