@@ -71,7 +71,8 @@ const train = program
   .summary("train one problem with one optimizer")
   .description("Trains one problem with one optimizer, recording and saving as it goes.")
   .option("-o, --optimizer <name:settings>", "default: adam")
-  .option("--checkpoint-every <steps>", "steps between checkpoints (default: every 10 seconds)");
+  .option("--checkpoint-every <steps>", "steps between checkpoints (default: every 10 seconds)")
+  .option("--report <full|brief>", "what is printed at the end: everything that is known, or the result");
 addLimitOptions(train);
 addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
   await (await import("./train.js")).train(problem, flags);

@@ -25,6 +25,7 @@ export interface RaceFlags extends EngineFlags, LimitFlags {
 export interface TrainFlags extends EngineFlags, LimitFlags {
   readonly optimizer?: string;
   readonly checkpointEvery?: string;
+  readonly report?: string;
 }
 export interface TuneFlags extends EngineFlags, LimitFlags {
   readonly seeds?: string;
@@ -245,7 +246,9 @@ export function refuseWithResume(
 ): void {
   if (problem !== undefined)
     throw new UsageError(`"${problem}" is given beside --resume, which goes on with the problem it finds`);
-  const fixed = Object.keys(flags).find((flag) => !["resume", "json", ...changeable].includes(flag));
+  const fixed = Object.keys(flags).find(
+    (flag) => !["resume", "json", "report", ...changeable].includes(flag),
+  );
   if (fixed !== undefined)
     throw new UsageError(
       `--${fixed.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} is given beside --resume, which goes on with what it finds` +

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import pc from "picocolors";
+import { coverageSection, splitSection, timeSplits } from "../lab/account.js";
 import { UserError } from "../lab/errors.js";
 import { formatCount, formatMetric, formatSeconds } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
@@ -24,7 +25,7 @@ import {
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
 import { named, openRuntime, quote } from "./setup.js";
-import { formatTable, plain, print, printJson, symbol } from "./text.js";
+import { formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";
 
 const defaultOptimizers = ["sgd", "momentum", "adam", "adamw"];
 
@@ -42,6 +43,8 @@ export async function race(problemText: string | undefined, flags: RaceFlags): P
       onStart({ label, seed, settings: own }, index, total) {
         progress = showProgress(`${index + 1}/${total} ${label}, seed ${seed}`, own.limits);
       },
+      onCoverage: ({ label }, coverage) =>
+        progress?.note(formatSection(coverageSection(label, coverage)!, 30)),
       onProgress: (_, status) => progress?.update(status),
       onEnd({ label, seed }, outcome) {
         progress?.note(`${label}, seed ${seed}: ${describeOutcome(outcome)}`);
@@ -182,6 +185,13 @@ function show(race: RaceRecord, report: string, json: boolean): void {
   );
   print("");
   print(formatTable(columns, rows));
+  const splits = timeSplits(
+    scores.map(({ label }) => ({
+      label,
+      runs: race.entries.flatMap(({ entry, run }) => (run && entry.label === label ? [run] : [])),
+    })),
+  );
+  if (splits.length > 0) print(`\n${formatSection(splitSection(splits))}`);
   print("");
   print(`report: ${report}`);
 }

@@ -1,5 +1,6 @@
 /** Text for terminals, and for what is none. */
 import pc from "picocolors";
+import type { Section } from "../lab/account.js";
 
 /** Without colours and symbols beyond ASCII where the terminal may not show them. */
 export const unicode =
@@ -21,6 +22,8 @@ export const plain = (text: string): string =>
         .replaceAll("–", "-")
         .replaceAll("…", "...")
         .replaceAll("×", "x")
+        .replaceAll("⊗", "(x)")
+        .replaceAll("θ", "theta")
         .replaceAll("·", "|");
 
 export interface Column {
@@ -40,6 +43,16 @@ export function formatTable(columns: readonly Column[], rows: readonly (readonly
   return plain(
     [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n"),
   );
+}
+
+/** A table under its title; of a long one the first rows. */
+export function formatSection(
+  { title, columns, rows }: Section,
+  most: number = Number.POSITIVE_INFINITY,
+): string {
+  const left = rows.length - most;
+  const more = left > 0 ? `\n${symbol.ellipsis} and ${left} more in the report` : "";
+  return `${pc.bold(plain(title))}\n${formatTable(columns, rows.slice(0, most))}${more}`;
 }
 
 export const print = (text: string): void => {

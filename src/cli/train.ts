@@ -1,7 +1,8 @@
 /** `thalweg train`: one optimizer, recorded and resumable. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../lab/errors.js";
+import { accountOf, coverageSection } from "../lab/account.js";
+import { UsageError, UserError } from "../lab/errors.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import type { Problem } from "../lab/problem.js";
@@ -25,7 +26,10 @@ import {
 } from "./options.js";
 import { showProgress } from "./progress.js";
 import { named, openRuntime, quote } from "./setup.js";
-import { plain, print, printJson } from "./text.js";
+import { formatSection, plain, print, printJson } from "./text.js";
+
+/** Of a table in the terminal. */
+const mostRows = 30;
 
 interface Plan {
   readonly folder: string;
@@ -35,6 +39,9 @@ interface Plan {
 }
 
 export async function train(problemText: string | undefined, flags: TrainFlags): Promise<void> {
+  const detail = flags.report ?? "full";
+  if (detail !== "full" && detail !== "brief")
+    throw new UsageError(`--report is "${detail}"; use full or brief`);
   const plan =
     flags.resume === undefined ? begin(problemText, flags) : goOn(problemText, flags, flags.resume);
   const { folder, problem, settings } = plan;
@@ -45,6 +52,8 @@ export async function train(problemText: string | undefined, flags: TrainFlags):
   try {
     process.stderr.write(plain(`${problem.settings.name}: ${problem.summary}\n`));
     const session = openSession(runtime, problem, settings);
+    const covered = coverageSection(settings.optimizer.name, session.coverage);
+    if (covered) process.stderr.write(`${formatSection(covered, mostRows)}\n\n`);
     const store = plan.resumes
       ? await resumeRun(folder, settings.limits)
       : await createRun(folder, settings, describeEnvironment(runtime));
@@ -71,7 +80,7 @@ export async function train(problemText: string | undefined, flags: TrainFlags):
       settings: { [settings.optimizer.name]: complete },
     }),
   );
-  show(folder, report, settings, result, flags.json ?? false);
+  show(folder, report, settings, result, flags);
   if (result.diverged)
     throw new UserError(
       `${settings.optimizer.name} diverged at step ${formatCount(result.diverged.step)}: the loss is ${result.diverged.loss}` +
@@ -142,11 +151,19 @@ function commandOf({ problem, optimizer, seed, batch, limits, evaluateEvery, eng
   ].join(" ");
 }
 
-function show(folder: string, report: string, settings: RunSettings, result: RunResult, json: boolean): void {
+function show(
+  folder: string,
+  report: string,
+  settings: RunSettings,
+  result: RunResult,
+  { json, report: detail }: TrainFlags,
+): void {
   if (json) {
     printJson({ folder, report, settings, result });
     return;
   }
+  if (detail !== "brief")
+    for (const section of accountOf(readRun(folder))) print(`${formatSection(section, mostRows)}\n`);
   const { last } = result;
   print(result.message);
   print(`${formatCount(result.steps)} steps in ${formatSeconds(result.seconds)} of training`);

@@ -11,6 +11,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import type { Coverage } from "../optimizers/optimizer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { explainFileError, UserError } from "./errors.js";
 import { lockFolder } from "./lock.js";
@@ -77,6 +78,8 @@ export interface RaceOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onStart?: ((entry: Entry, index: number, total: number) => void) | undefined;
   readonly onProgress?: ((entry: Entry, status: RunStatus) => void) | undefined;
+  /** Called once an optimizer's first run is compiled. */
+  readonly onCoverage?: ((entry: Entry, coverage: readonly Coverage[]) => void) | undefined;
   readonly onEnd?: ((entry: Entry, outcome: Outcome, run: RunRecord) => void) | undefined;
 }
 
@@ -192,6 +195,9 @@ export async function runRace(
       const run = await recordedRun(runtime, problem, entry.folder, entry.settings, {
         signal: options.signal,
         onProgress: (status) => options.onProgress?.(entry, status),
+        onSession({ coverage }) {
+          if (coverage && entry.seed === settings.seeds[0]) options.onCoverage?.(entry, coverage);
+        },
       });
       options.onEnd?.(entry, outcomeOf(run.result), run);
     }

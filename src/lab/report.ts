@@ -1,4 +1,6 @@
 /** A race (or one run) as a page: one file, no network, readable without its pictures, on paper and in the dark. */
+import { accountOf, coverageSection, type Section, splitSection, timeSplits } from "./account.js";
+import { drawBars } from "./bars.js";
 import { type Chart, drawChart, escapeText, type Point } from "./chart.js";
 import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignificant } from "./format.js";
 import type { Environment } from "./machine.js";
@@ -18,6 +20,7 @@ import {
 import type { RunSettings, Target } from "./settings.js";
 import { stopReasons } from "./stop.js";
 import type { Measurement, RunRecord } from "./store.js";
+import { type Phase, phases } from "./tally.js";
 
 /** Runs of one optimizer. */
 interface Group {
@@ -38,6 +41,8 @@ interface Page {
   readonly quality: Quality;
   readonly facts: readonly (readonly [string, string])[];
   readonly command: string;
+  /** Of one run: its account. */
+  readonly account: readonly Section[];
 }
 
 /** Where the problem and the optimizers' complete settings are described: known to whoever ran them. */
@@ -84,6 +89,10 @@ export function raceReport(race: RaceRecord, context: ReportContext): string {
       quality: qualityOf(race.settings.limits),
       facts: [...facts(context, race.settings, race.environment), ["Seeds", race.settings.seeds.join(", ")]],
       command: context.command,
+      account: groups.flatMap(({ label, runs }) => {
+        const covered = runs.find(({ result }) => result?.coverage)?.result?.coverage;
+        return coverageSection(label, covered) ?? [];
+      }),
     },
     context,
   );
@@ -111,6 +120,7 @@ export function runReport(run: RunRecord, context: ReportContext): string {
       quality,
       facts: [...facts(context, run.settings, run.environment), ["Seed", String(run.settings.seed)]],
       command: context.command,
+      account: [coverageSection(name, run.result?.coverage) ?? [], accountOf(run)].flat(),
     },
     context,
   );
@@ -380,6 +390,47 @@ function settingsTable(pageData: Page, context: ReportContext): string {
   );
 }
 
+/** A section of an account as a table. */
+export const sectionTable = ({ title, columns, rows }: Section): string =>
+  table(
+    title,
+    columns.map((column) => column.title),
+    rows.map((row) => row.map((text, k) => (columns[k]!.align === "right" ? numeric : cell)(text)).join("")),
+  );
+
+/** Bars and a table of where the time of every optimizer's runs went; empty where no run told. */
+function timePart({ groups }: Page): string {
+  const splits = timeSplits(groups);
+  if (splits.length === 0) return "";
+  const section = splitSection(splits);
+  const names = section.columns.slice(2).map(({ title }) => title as Phase);
+  const bars = drawBars({
+    id: "time",
+    title: section.title,
+    description: splits
+      .map(({ label, total, phases: spent }) => {
+        const [longest] = names.toSorted((a, b) => (spent[b] ?? 0) - (spent[a] ?? 0));
+        return `${label} took ${formatSeconds(total)}, most of it for ${longest}.`;
+      })
+      .join(" "),
+    format: formatSeconds,
+    bars: splits.map(({ label, phases: spent }) => ({
+      label,
+      parts: names.map((name, colour) => ({ name, colour, value: spent[name] ?? 0 })),
+    })),
+  });
+  const legend = names
+    .map(
+      (name, colour) =>
+        `<li><span class="patch s${colour % 8} d${Math.floor(colour / 8) % 2}"></span> ${name}: ${escapeText(phases[name])}</li>`,
+    )
+    .join("");
+  return `<h2>Time</h2>
+<figure>${bars}<ul class="legend">${legend}</ul></figure>
+${sectionTable(section)}
+`;
+}
+
 /** The numbers behind a chart, at a dozen places. */
 function chartTable(chart: Chart, xName: string): string {
   const all = [...new Set(chart.series.flatMap(({ points }) => points.map((p) => p.x)))].sort(
@@ -441,8 +492,9 @@ data and files are not in them.</p>
 <div class="figures">
 ${figures.join("\n")}
 </div>
-<h2>Runs</h2>
+${timePart(pageData)}<h2>Runs</h2>
 ${runsTable(pageData)}
+${pageData.account.map(sectionTable).join("\n")}
 <h2>Settings</h2>
 ${settingsTable(pageData, context)}
 <dl>
@@ -484,6 +536,8 @@ summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
 .axis{fill:var(--soft);font-size:12px}.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
 .rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
 .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
+.bar{fill:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
+.bar.d1,.patch.d1{opacity:.45}
 .d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
 .band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
 ${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}

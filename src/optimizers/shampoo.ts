@@ -263,6 +263,25 @@ function start(objective: Objective, settings: Settings): Training {
       ...Object.fromEntries(factors.map((factor) => [`statistics.${factor.name}`, factor.statistics])),
       ...Object.fromEntries(factors.map((factor) => [`root.${factor.name}`, factor.root])),
     },
+    coverage: layout.entries.map((entry) => {
+      const { name, shape, size } = entry;
+      const own = factors.filter((factor) => factor.entry === entry);
+      const cuts = blocks.filter((block) => block.entry === entry).length;
+      return {
+        name,
+        size,
+        treatment: own.length > 0 ? "a root for every axis" : `as ${settings.graft} has it`,
+        orders: [...new Set(own.map(({ root }) => root.shape[0]!))],
+        bytes: own.reduce(
+          (sum, { statistics: S, root }) => sum + S.data.byteLength + root.data.byteLength,
+          0,
+        ),
+        reason:
+          shape.length === 0
+            ? "no axes"
+            : `${shape.length} ${shape.length === 1 ? "axis" : "axes"}${cuts > 1 ? `, in ${cuts} blocks` : ""}`,
+      };
+    }),
     step() {
       const t = counter.data[0]!;
       watch.start();

@@ -217,6 +217,24 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
       square: squareBuffer,
       ...Object.fromEntries([...named("statistics", statistics), ...named("basis", bases)]),
     },
+    coverage: layout.entries.map((entry) => {
+      const own = axes.filter((rotated) => rotated.entry === entry);
+      const matrices = own.map((rotated) => bases[axes.indexOf(rotated)]!);
+      const unrotated = entry.shape.length - own.length;
+      return {
+        name: entry.name,
+        size: entry.size,
+        treatment: own.length > 0 ? "Adam in an eigenbasis" : "Adam",
+        orders: own.map(({ extent }) => extent),
+        bytes: 2 * matrices.reduce((sum, { data }) => sum + data.byteLength, 0),
+        reason:
+          entry.shape.length < 2 && !settings.vectors
+            ? "fewer than two axes"
+            : unrotated > 0
+              ? `${unrotated} of ${entry.shape.length} axes are 1 or above largestAxis`
+              : `${entry.shape.length} axes`,
+      };
+    }),
     step() {
       const counted = counter.data[0]!;
       // What dropout draws depends on the seed and on the number of the update only.

@@ -51,6 +51,10 @@ describe("thalweg race", () => {
     expect(lines[4]).toMatch(/^1 +adam +2 of 2 /);
     expect(lines[5]).toMatch(/^2 +sgd +0 of 2, 2 not reached +\S +\S +\S /);
     expect(lines.at(-1)).toBe("report: race/report.html");
+    expect(stdout).toMatch(
+      /Where the time of a run went.*\noptimizer +time +compile +batches +step +test +files\n/,
+    );
+    expect(stdout).toMatch(/^sgd +\S+ (m?s|min).* %$/m);
     const page = readFileSync(join(root, "race", "report.html"), "utf8");
     // What the report says to type is understood, and repeats the race.
     const [, command] = /<pre><code>thalweg (race .*?)<\/code>/.exec(page)!;
@@ -103,6 +107,30 @@ describe("thalweg race", () => {
 });
 
 describe("thalweg train", () => {
+  it("tells which parameters lie in which block, and at the end everything it knows", () => {
+    const short = ["train", table, "-o", "kfac:damping=0.5", "--steps", "30", "--target", "none"];
+    const { code, stdout, stderr } = thalweg(root, [...short, "--out", "kfac"]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/What kfac treats how: .* KiB/);
+    expect(stderr).toMatch(/layers\.1 +96 +A ⊗ G +3 × 32 +\S+ KiB +dense with bias/);
+    expect(stdout).toMatch(/damping +0\.5 +0\.5\n/);
+    expect(stdout).toMatch(/learningRate +\S+ +—\n/);
+    expect(stdout).toMatch(/^inversion +\S+ m?s +\S+ %/m);
+    expect(stdout).toMatch(/^factors +3 +0\.1$/m);
+    expect(stdout).toMatch(/^damping +0\.5 +0\.5 +0\.5 +0\.5 +30$/m);
+    expect(stdout).toMatch(/^accepted +true 30$/m);
+    expect(stdout).toContain("The step limit was reached.");
+    const page = readFileSync(join(root, "kfac", "report.html"), "utf8");
+    for (const text of ["What kfac treats how", "Options of kfac", "What the steps told", "A ⊗ G"])
+      expect(page).toContain(text);
+    const brief = thalweg(root, [...short, "--out", "brief", "--report", "brief"]);
+    expect(brief.stdout).toMatch(/^The step limit was reached\./);
+    const wrong = thalweg(root, [...short, "--out", "none", "--report", "long"]);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining('--report is "long"; use full or brief'),
+    ]);
+  });
   const long = [
     "train",
     table,
