@@ -1,7 +1,6 @@
 /** The model that a command is about: a file, widths, or a problem by name. */
-import { AdvisorError } from "../advisor/error.js";
 import type { Architecture } from "../advisor/model.js";
-import { isLayerList, readLayerList } from "../advisor/read/layer-list.js";
+import { readModel } from "../advisor/read/model-file.js";
 import { architectureOf } from "../advisor/read/objective.js";
 import { openProblem, problems } from "../lab/problems/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -17,11 +16,7 @@ export const isProblem = (text: string): boolean =>
  * @throws AdvisorError when it is nothing that can be read.
  */
 export async function openModel(text: string, batch: number | undefined, runtime: () => Promise<Runtime>) {
-  if (isLayerList(text)) return readLayerList(text);
-  if (isProblem(text)) return problemModel(text, batch, await runtime());
-  throw new AdvisorError(
-    `"${text}" is no model that can be read; give widths such as 784-128-10, or a problem (thalweg list names them)`,
-  );
+  return isProblem(text) ? problemModel(text, batch, await runtime()) : readModel(text);
 }
 
 function problemModel(text: string, given: number | undefined, runtime: Runtime): Architecture {
