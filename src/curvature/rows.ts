@@ -10,6 +10,7 @@
 
 import type { Entry, Layout } from "../nn/parameters.js";
 import { concat, full, type Tensor } from "../tensor/tensor.js";
+import { termsOf } from "./kronecker/blocks.js";
 import { backward } from "./kronecker/gradients.js";
 import { readUses, type Use } from "./kronecker/uses.js";
 import type { TracedLoss } from "./objective.js";
@@ -27,27 +28,22 @@ export function curvatureRows(traced: TracedLoss, theta: Tensor, layout: Layout)
   const { outputCurvature, regulariser } = traced;
   if (!outputCurvature || regulariser) return undefined;
   const parts: Tensor[] = [];
-  for (const term of outputCurvature.terms ?? [outputCurvature]) {
-    const rows = rowsOfTerm(traced, term, theta, layout);
+  for (const term of termsOf(outputCurvature)) {
+    const rows = rowsOfTerm(term, theta, layout);
     if (!rows) return undefined;
     parts.push(rows);
   }
   return concat(parts);
 }
 
-function rowsOfTerm(
-  traced: TracedLoss,
-  curvature: OutputCurvature,
-  theta: Tensor,
-  layout: Layout,
-): Tensor | undefined {
+function rowsOfTerm(curvature: OutputCurvature, theta: Tensor, layout: Layout): Tensor | undefined {
   const { outputs } = curvature;
   const examples = outputs.shape[0]!;
   if (examples === 0 || outputs.size > mostOutputs * examples) return undefined;
   const { uses, unmarked } = readUses([outputs], theta, layout);
   if (unmarked.size > 0 || !uses.every((use) => isReadable(use, examples))) return undefined;
   const { gradients, weight } = backward(
-    { ...traced, outputCurvature: curvature },
+    curvature,
     uses.map((use) => use.preactivation),
     "exact",
     { draws: 1, key: theta },

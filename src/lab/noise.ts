@@ -223,7 +223,7 @@ interface NamedFactor {
 const namedFactors = ({ blocks, factors }: ReturnType<typeof kroneckerFactors>): NamedFactor[] =>
   blocks.flatMap((block, k) =>
     factors[k]!.map(({ shape, size, data }, index) => {
-      const side = factors[k]!.length === 1 ? undefined : index === 0 ? ("A" as const) : ("G" as const);
+      const side = factors[k]!.length === 1 ? undefined : index % 2 === 0 ? ("A" as const) : ("G" as const);
       return { name: side ? `${block.name} ${side}` : block.name, block, side, size, shape, data };
     }),
   );

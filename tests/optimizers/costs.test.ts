@@ -156,8 +156,8 @@ const extras: Readonly<Record<string, Extra>> = {
   },
   /** Gradients by the pre-activations. */
   preactivations(traced, { parameters, key }, { layout }) {
-    const { backward } = traceFactors(traced, parameters, layout, key, {});
-    return { inputs: [], outputs: [...backward.gradients.values()] };
+    const { terms } = traceFactors(traced, parameters, layout, key, {});
+    return { inputs: [], outputs: terms.flatMap(({ backward }) => [...backward.gradients.values()]) };
   },
 };
 

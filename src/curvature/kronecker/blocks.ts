@@ -30,13 +30,22 @@ export interface KroneckerBlock {
   readonly uses: number;
   /** In how many places of one example the parameters act (times, positions), over all uses. */
   readonly positions: number;
+  /** Summands of the loss; a Kronecker block has an A and a G for each, and is the sum of A ⊗ G. */
+  readonly terms: number;
   /** Why this kind: "dense with bias", "no layer marks it", … */
   readonly reason: string;
 }
 
+/** A use, and the summand of the loss that it is used for. */
+export interface TermUse extends Use {
+  readonly term: number;
+  /** Whether the bias is added: derivatives by a network's inputs multiply by its weights alone. */
+  readonly biased: boolean;
+}
+
 /** A block and where its statistics come from. */
 export interface BlockUses extends KroneckerBlock {
-  readonly marked: readonly Use[];
+  readonly marked: readonly TermUse[];
   /** The weight lies in θ as [outputs, inputs]. */
   readonly transposed: boolean;
   readonly bias: boolean;
@@ -78,7 +87,7 @@ export function kindOfLayer({
 export function kroneckerBlocks(objective: Objective): readonly KroneckerBlock[] {
   const { parameters, batch, state, key } = argumentsOf(objective);
   const traced = objective.trace(parameters, batch, state, key);
-  return blocksOf(needCurvature(traced).outputs, parameters, objective.layout).map(
+  return blocksOf(needCurvature(traced), parameters, objective.layout).map(
     ({ marked: _, transposed: __, bias: ___, ...block }) => block,
   );
 }
@@ -92,11 +101,20 @@ export function needCurvature({ outputCurvature }: TracedLoss): OutputCurvature 
   return outputCurvature;
 }
 
-/** The blocks of traced outputs [batch, ...]. Together they hold every parameter once, in the order of θ. */
-export function blocksOf(outputs: Tensor, theta: Tensor, layout: Layout): readonly BlockUses[] {
-  const batch = outputs.shape[0] ?? 1;
-  const { uses, unmarked } = readUses([outputs], theta, layout);
-  const groups = new Map<Entry, Use[]>();
+/** The summands of a loss: itself, where it is one mean. */
+export const termsOf = (curvature: OutputCurvature): readonly OutputCurvature[] =>
+  curvature.terms ?? [curvature];
+
+/** The blocks of a traced loss. Together they hold every parameter once, in the order of θ. */
+export function blocksOf(curvature: OutputCurvature, theta: Tensor, layout: Layout): readonly BlockUses[] {
+  const terms = termsOf(curvature);
+  const batches = terms.map(({ outputs }) => outputs.shape[0] ?? 1);
+  const read = terms.map(({ outputs }) => readUses([outputs], theta, layout));
+  const unmarked = new Set(read.flatMap((each) => [...each.unmarked]));
+  const uses = read.flatMap((each, term) =>
+    each.uses.map((use): TermUse => ({ ...use, term, biased: use.parameters.length > 1 })),
+  );
+  const groups = new Map<Entry, TermUse[]>();
   for (const use of uses) {
     const first = use.parameters[0]?.entry;
     if (first) groups.set(first, [...(groups.get(first) ?? []), use]);
@@ -125,8 +143,8 @@ export function blocksOf(outputs: Tensor, theta: Tensor, layout: Layout): readon
       members
         .filter((entry) => owners.get(entry)!.size > 1)
         .map(({ name }) => `${name} belongs to several layers`)[0] ??
-      disagreement(group, batch);
-    if (problem === undefined) blocks.push(blockOf(group, batch));
+      disagreement(group, batches);
+    if (problem === undefined) blocks.push(blockOf(group, batches));
     else for (const entry of members) if (!reasons.has(entry)) reasons.set(entry, problem);
   }
   const covered = new Set(blocks.flatMap(({ parameters }) => parameters));
@@ -144,6 +162,7 @@ const diagonal = (entry: Entry, reason: string): BlockUses => ({
   outputs: 1,
   uses: 0,
   positions: 1,
+  terms: 1,
   reason,
   marked: [],
   transposed: false,
@@ -151,31 +170,41 @@ const diagonal = (entry: Entry, reason: string): BlockUses => ({
 });
 
 /** Rows of the input that a layer acts on, each by itself. */
-function rowsOf({ mark, input, preactivation }: Use): number {
+export function rowsOf({ mark, input, preactivation }: Use): number {
   if (mark.layer === "embedding") return input.size;
   return preactivation.size / preactivation.shape.at(-1)!;
 }
 
 /** Why the uses of one weight have no common factors; undefined when they have. */
-function disagreement(group: readonly Use[], batch: number): string | undefined {
-  const [first] = group as [Use];
-  const describe = ({ mark, parameters }: Use) =>
-    [mark.layer, ...parameters.map((view) => `${view?.entry.name} ${view?.transposed}`)].join();
-  if (group.some((use) => describe(use) !== describe(first)))
+function disagreement(group: readonly TermUse[], batches: readonly number[]): string | undefined {
+  const first = mostParameters(group);
+  const describe = ({ mark, parameters }: Use, count: number) =>
+    [
+      mark.layer,
+      ...parameters.slice(0, count).map((view) => `${view?.entry.name} ${view?.transposed}`),
+    ].join();
+  // The weight alone is one of the ways in which a weight with a bias is used.
+  if (group.some((use) => describe(use, 2) !== describe(first, use.parameters.length)))
     return `${first.parameters[0]!.entry.name} is used in different ways`;
   const [matrix, ...vectors] = first.parameters as ParameterView[];
   if (matrix!.transposed && first.mark.layer !== "dense")
     return `${matrix!.entry.name} is used transposed by ${first.mark.layer}`;
   if (vectors.some((view) => view.transposed)) return `${first.mark.name} uses a bias transposed`;
-  const rows = group.map(rowsOf).find((count) => count === 0 || count % batch !== 0);
-  return rows === undefined
+  if (first.mark.layer === "embedding" && group.some((use) => use.term !== first.term))
+    return `${first.mark.name} is an embedding in several summands of the loss`;
+  const odd = group.find((use) => rowsOf(use) === 0 || rowsOf(use) % batches[use.term]! !== 0);
+  return odd === undefined
     ? undefined
-    : `${first.mark.name} acts on ${rows} rows, not on each of ${batch} examples`;
+    : `${first.mark.name} acts on ${rowsOf(odd)} rows, not on each of ${batches[odd.term]} examples`;
 }
 
+/** The use that has the bias, where one has. */
+const mostParameters = (group: readonly TermUse[]): TermUse =>
+  group.find(({ biased }) => biased) ?? group[0]!;
+
 /** The block of a weight whose uses agree. */
-function blockOf(marked: readonly Use[], batch: number): BlockUses {
-  const [{ mark, parameters, preactivation }] = marked as [Use];
+function blockOf(marked: readonly TermUse[], batches: readonly number[]): BlockUses {
+  const { mark, parameters, preactivation } = mostParameters(marked);
   const entries = (parameters as ParameterView[]).map(({ entry }) => entry);
   const size = entries.reduce((sum, entry) => sum + entry.size, 0);
   const outputs = preactivation.shape.at(-1)!;
@@ -184,7 +213,8 @@ function blockOf(marked: readonly Use[], batch: number): BlockUses {
     layer: mark.layer,
     parameters: entries,
     uses: marked.length,
-    positions: marked.reduce((sum, use) => sum + rowsOf(use) / batch, 0),
+    positions: marked.reduce((sum, use) => sum + rowsOf(use) / batches[use.term]!, 0),
+    terms: mark.layer === "dense" || mark.layer === "conv2d" ? batches.length : 1,
     marked,
     transposed: parameters[0]!.transposed,
     bias: entries.length > 1,

@@ -6,8 +6,7 @@
  */
 import { concat, ones, type Tensor } from "../../tensor/tensor.js";
 import type { BlockUses } from "./blocks.js";
-import { activationRows } from "./factors.js";
-import type { Backward } from "./gradients.js";
+import { inputRows, type Term } from "./factors.js";
 
 /** Which blocks are correlated with which: none, or neighbours in a chain. */
 export type Structure = "blockDiagonal" | "blockTridiagonal";
@@ -19,8 +18,8 @@ export interface Link {
 }
 
 /** Dense maps that act once on each example: their rows are the examples. */
-const isLinkable = ({ layer, uses, positions }: BlockUses): boolean =>
-  layer === "dense" && uses === 1 && positions === 1;
+const isLinkable = ({ layer, uses, positions, terms }: BlockUses): boolean =>
+  layer === "dense" && uses === 1 && positions === 1 && terms === 1;
 
 /** The links of the blocks, by their numbers. A layer has one before it and one behind it at most. */
 export function linksOf(blocks: readonly BlockUses[], structure: Structure): readonly Link[] {
@@ -62,11 +61,10 @@ type Widths = Pick<BlockUses, "inputs" | "outputs">;
 export function crossFactors(
   from: BlockUses,
   to: BlockUses,
-  examples: number,
-  { gradients, weight }: Backward,
+  { examples, backward: { gradients, weight } }: Term,
 ): Tensor[] {
   const inputs = (block: BlockUses) => {
-    const rows = activationRows(block, examples, block.marked[0]!);
+    const { rows } = inputRows(block.marked[0]!, examples);
     return block.bias ? concat([rows, ones([examples, 1], rows.dtype)], 1) : rows;
   };
   const outputs = (block: BlockUses) =>

@@ -9,7 +9,7 @@ import { type FactorOptions, traceFactors } from "./statistics.js";
 export interface KroneckerFactors {
   readonly blocks: readonly KroneckerBlock[];
   /**
-   * Of each block: A [inputs, inputs] and G [outputs, outputs]; of an embedding the diagonal of A [inputs] and G; of a
+   * Of each block: A [inputs, inputs] and G [outputs, outputs], of each term one after the other; of an embedding the diagonal of A [inputs] and G; of a
    * full block the matrix [inputs, inputs], of a diagonal one the vector [inputs].
    */
   readonly factors: readonly (readonly Buffer[])[];

@@ -10,8 +10,7 @@
  */
 import { scatterAdd, type Tensor } from "../../tensor/tensor.js";
 import type { BlockUses } from "./blocks.js";
-import { activationRows, placesOf, type Sharing } from "./factors.js";
-import type { Backward } from "./gradients.js";
+import { inputRows, placesOf, type Sharing, type Term } from "./factors.js";
 
 /** Whether a block has an eigenbasis; full and diagonal blocks are exact without one. */
 export const hasEigenbasis = ({ kind }: Pick<BlockUses, "kind">): boolean =>
@@ -20,12 +19,11 @@ export const hasEigenbasis = ({ kind }: Pick<BlockUses, "kind">): boolean =>
 /** S [inputs, outputs] on one batch; `bases` are E_A (none of an embedding) and E_G. */
 export function secondMoments(
   block: BlockUses,
-  examples: number,
-  backward: Backward,
+  { examples, backward }: Term,
   sharing: Sharing,
   [basisA, basisG]: readonly [Tensor | undefined, Tensor],
 ): Tensor {
-  const terms = placesOf(block, examples, backward, sharing).map(({ use, gradients }) => {
+  const terms = placesOf(block, block.marked, examples, backward, sharing).map(({ use, gradients }) => {
     const rotated = gradients
       .reshape([-1, block.outputs])
       .matmul(basisG.transpose())
@@ -33,10 +31,10 @@ export function secondMoments(
       .reshape(gradients.shape)
       .sum(0);
     if (!basisA) return scatterAdd(use!.input.reshape([-1]), rotated, block.inputs);
-    const rows = activationRows(block, examples, use);
+    const { rows, one } = inputRows(use ?? block.marked, examples);
     const width = rows.shape[1]!;
     const linear = rows.matmul(basisA.slice(1, 0, width).transpose());
-    const a = block.bias ? linear.add(basisA.slice(1, width).reshape([-1])) : linear;
+    const a = block.bias ? linear.add(basisA.slice(1, width).reshape([-1]).mul(one)) : linear;
     return a.square().transpose().matmul(rotated);
   });
   return terms.reduce((sum, term) => sum.add(term)).mul(backward.weight);

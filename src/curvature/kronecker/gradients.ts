@@ -13,8 +13,7 @@ import { uniform } from "../../nn/sampling.js";
 import { rulesOf } from "../../tensor/primitives/index.js";
 import { reachable } from "../../tensor/program.js";
 import { constant, full, input, iota, stack, type Tensor } from "../../tensor/tensor.js";
-import type { TracedLoss } from "../objective.js";
-import { needCurvature } from "./blocks.js";
+import type { OutputCurvature } from "../output-curvature.js";
 
 export type Estimator = "sampled" | "exact" | "empirical";
 
@@ -32,8 +31,7 @@ const exactLimit = 256;
  * Gradients by the outputs, [draws, ...outputs], and their weight.
  * @throws Error when the loss cannot be sampled, or an example has too many outputs for "exact".
  */
-function outputGradients(traced: TracedLoss, estimator: Estimator, draws: number, key: Tensor) {
-  const curvature = needCurvature(traced);
+function outputGradients(curvature: OutputCurvature, estimator: Estimator, draws: number, key: Tensor) {
   const { outputs } = curvature;
   const examples = outputs.shape[0]!;
   switch (estimator) {
@@ -79,16 +77,16 @@ function outputGradients(traced: TracedLoss, estimator: Estimator, draws: number
 const drawKey = (key: Tensor, draw: number) => (draw === 0 ? key : key.add(constant([draw, 0], "i32")));
 
 /**
- * Gradients by the pre-activations of the traced loss. `key` (i32 [2]) is drawn with; draw s uses (first + s, second).
+ * Gradients by the pre-activations of a traced loss, or of a summand of it. `key` (i32 [2]) is drawn with; draw s uses (first + s, second).
  */
 export function backward(
-  traced: TracedLoss,
+  curvature: OutputCurvature,
   preactivations: readonly Tensor[],
   estimator: Estimator,
   { draws, key }: { readonly draws: number; readonly key: Tensor },
 ): Backward {
-  const { outputs } = needCurvature(traced);
-  const { gradients: given, weight } = outputGradients(traced, estimator, draws, key);
+  const { outputs } = curvature;
+  const { gradients: given, weight } = outputGradients(curvature, estimator, draws, key);
   const map = perturbations(outputs, preactivations);
   const count = given.shape[0]!;
   const pulled = throughBatch(outputs, given, (c) =>
@@ -135,12 +133,11 @@ function perturbations(y: Tensor, at: readonly Tensor[]): LinearMap {
  * et al. 2023, "Sophia", section 2.3, for sampled targets); "exact" and "empirical" get signs at random.
  */
 export function sampledDiagonal(
-  traced: TracedLoss,
+  curvature: OutputCurvature,
   theta: Tensor,
   estimator: Estimator,
   { draws, key }: { readonly draws: number; readonly key: Tensor },
 ): Tensor {
-  const curvature = needCurvature(traced);
   const { outputs } = curvature;
   const sign = (shape: readonly number[]) =>
     uniform(key, signStream, shape, outputs.dtype)
@@ -152,7 +149,7 @@ export function sampledDiagonal(
     given = stack([curvature.factor(sign(outputs.shape))]);
     weight = 1 / outputs.shape[0]!;
   } else {
-    ({ gradients: given, weight } = outputGradients(traced, estimator, draws, key));
+    ({ gradients: given, weight } = outputGradients(curvature, estimator, draws, key));
     if (estimator === "empirical")
       given = given.mul(sign([outputs.shape[0]!, ...outputs.shape.slice(1).map(() => 1)]));
   }

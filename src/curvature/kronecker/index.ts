@@ -14,5 +14,6 @@ export { hasEigenbasis, secondMoments, solveInEigenbasis } from "./eigenbasis.js
 export { factorShapes, type Sharing } from "./factors.js";
 export type { Estimator } from "./gradients.js";
 export { createInverter, type InverseMethod, type Inverter } from "./inverses.js";
+export { createPencil, type Pencil } from "./pencil.js";
 export { matrixOfBlock, solveBlock, vectorOfBlocks } from "./precondition.js";
 export { type FactorOptions, type TracedFactors, traceFactors } from "./statistics.js";

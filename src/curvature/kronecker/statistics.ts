@@ -2,10 +2,9 @@
 import type { Layout } from "../../nn/parameters.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { TracedLoss } from "../objective.js";
-import { type BlockUses, blocksOf, needCurvature } from "./blocks.js";
+import { type BlockUses, blocksOf, needCurvature, termsOf } from "./blocks.js";
 import { crossFactors, type Link, linksOf, type Structure } from "./chains.js";
-import { factorsOf, type Sharing } from "./factors.js";
-import type { Backward } from "./gradients.js";
+import { factorsOf, type Sharing, type Term } from "./factors.js";
 import { backward, type Estimator, sampledDiagonal } from "./gradients.js";
 
 export interface FactorOptions {
@@ -26,7 +25,8 @@ export interface TracedFactors {
   readonly links: readonly Link[];
   /** A× and G× of each link. */
   readonly cross: readonly (readonly Tensor[])[];
-  readonly backward: Backward;
+  /** Of each summand of the loss. */
+  readonly terms: readonly Term[];
 }
 
 /**
@@ -40,23 +40,25 @@ export function traceFactors(
   key: Tensor,
   { estimator = "sampled", draws = 1, sharing = "expand", structure = "blockDiagonal" }: FactorOptions = {},
 ): TracedFactors {
-  const { outputs } = needCurvature(traced);
-  const blocks = blocksOf(outputs, theta, layout);
-  const preactivations = blocks.flatMap(({ marked }) => marked.map((use) => use.preactivation));
+  const curvature = needCurvature(traced);
+  const blocks = blocksOf(curvature, theta, layout);
+  const uses = blocks.flatMap(({ marked }) => marked);
   const drawn = { draws, key };
-  const gradients = backward(traced, preactivations, estimator, drawn);
+  const terms = termsOf(curvature).map((term, index): Term => {
+    const preactivations = uses.filter((use) => use.term === index).map((use) => use.preactivation);
+    return { examples: term.outputs.shape[0]!, backward: backward(term, preactivations, estimator, drawn) };
+  });
   let estimate: Tensor | undefined;
   const diagonal = () => {
-    estimate ??= sampledDiagonal(traced, theta, estimator, drawn);
+    estimate ??= sampledDiagonal(curvature, theta, estimator, drawn);
     return estimate;
   };
-  const examples = outputs.shape[0]!;
   const links = linksOf(blocks, structure);
   return {
     blocks,
-    factors: blocks.map((block) => factorsOf(block, examples, gradients, sharing, diagonal)),
+    factors: blocks.map((block) => factorsOf(block, terms, sharing, diagonal)),
     links,
-    cross: links.map(({ from, to }) => crossFactors(blocks[from]!, blocks[to]!, examples, gradients)),
-    backward: gradients,
+    cross: links.map(({ from, to }) => crossFactors(blocks[from]!, blocks[to]!, terms[0]!)),
+    terms,
   };
 }

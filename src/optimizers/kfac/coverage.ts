@@ -5,8 +5,13 @@ import type { RunningFactors } from "./evaluation.js";
 import type { Preconditioner } from "./preconditioner.js";
 
 /** What stands for the curvature of a block of this kind. */
-export const treatmentOf = ({ kind }: Pick<KroneckerBlock, "kind">): string =>
-  ({ kronecker: "A ⊗ G", embedding: "diag(A) ⊗ G", full: "full", diagonal: "diagonal" })[kind];
+export const treatmentOf = ({ kind, terms }: Pick<KroneckerBlock, "kind" | "terms">): string =>
+  ({
+    kronecker: terms > 1 ? "A₁ ⊗ G₁ + A₂ ⊗ G₂" : "A ⊗ G",
+    embedding: "diag(A) ⊗ G",
+    full: "full",
+    diagonal: "diagonal",
+  })[kind];
 
 export function coverageOf({ blocks, factors }: RunningFactors, preconditioner: Preconditioner): Coverage[] {
   return blocks.map(({ name, parameters, inputs, outputs, kind, reason }, k) => {

@@ -42,6 +42,11 @@ export function eigenbases(
   factors: readonly (readonly Buffer[])[],
   { sharing, decay }: { readonly sharing: Sharing; readonly decay: number },
 ): Preconditioner {
+  const sum = blocks.find(({ terms }) => terms > 1);
+  if (sum)
+    throw new Error(
+      `ekfac: the loss is a sum of ${sum.terms} means over different examples, which share no eigenbasis; use kfac`,
+    );
   let count = 0;
   const kept = blocks.map((block): Kept => {
     const shapes = factorShapes(block);
@@ -128,12 +133,12 @@ export function eigenbases(
       });
       return { condition, raised };
     },
-    observe(symbols, { blocks: traced, backward }, examples) {
+    observe(symbols, { blocks: traced, terms: [term] }) {
       const observed = new Map<number, Tensor>();
       kept.forEach((each, k) => {
         if (!hasEigenbasis(each.block)) return;
         const own = symbolsOf(each, symbols);
-        const fresh = secondMoments(traced[k]!, examples, backward, sharing, basesOf(own));
+        const fresh = secondMoments(traced[k]!, term!, sharing, basesOf(own));
         observed.set(
           each.first + own.length - 1,
           own

@@ -5,7 +5,7 @@
  *     F ← β F + (1 − β) F_batch,   β = ρ(1 − ρᵗ⁻¹)/(1 − ρᵗ)    for the t-th estimate
  *
  * keeps the bias-corrected average itself: the weights ρᵗ⁻ˢ of the estimates always sum to 1. An estimate that is not
- * finite leaves the average as it was.
+ * finite leaves the average as it was. Begun with I, β = ρ.
  */
 import { compile } from "../../compiler/compile.js";
 import {
@@ -28,7 +28,6 @@ import type { Preconditioner } from "./preconditioner.js";
 
 export interface RunningFactors {
   readonly blocks: readonly BlockUses[];
-  readonly examples: number;
   readonly factors: readonly (readonly Buffer[])[];
   readonly links: readonly Link[];
   /** A× and G× of each link. */
@@ -37,25 +36,37 @@ export interface RunningFactors {
   release(): void;
 }
 
-/** Buffers for the averages of all factors. */
-export function runningFactors(objective: Objective, structure: Structure): RunningFactors {
+/** A and G of the first term, A2 and G2 of the second. */
+const sideOf = (index: number): string =>
+  `${index % 2 === 0 ? "A" : "G"}${index < 2 ? "" : Math.floor(index / 2) + 1}`;
+
+/** Buffers for the averages of all factors, which begin as zero or as I. */
+export function runningFactors(
+  objective: Objective,
+  structure: Structure,
+  start: "zero" | "identity" = "zero",
+): RunningFactors {
   const { runtime, dtype } = objective;
   const { parameters, batch, state, key } = argumentsOf(objective);
-  const { outputs } = needCurvature(objective.trace(parameters, batch, state, key));
-  const blocks = blocksOf(outputs, parameters, objective.layout);
+  const curvature = needCurvature(objective.trace(parameters, batch, state, key));
+  const blocks = blocksOf(curvature, parameters, objective.layout);
   const factors = blocks.map((block) => factorShapes(block).map((shape) => runtime.buffer(dtype, shape)));
   const links = linksOf(blocks, structure);
   const cross = links.map(({ from, to }) =>
     crossShapes(blocks[from]!, blocks[to]!).map((shape) => runtime.buffer(dtype, shape)),
   );
+  if (start === "identity")
+    for (const { data, shape } of factors.flat()) {
+      const step = shape.length === 2 ? shape[0]! + 1 : 1;
+      for (let k = 0; k < data.length; k += step) data[k] = 1;
+    }
   const named = (part: string, k: number, buffers: readonly Buffer[]) =>
-    buffers.map((buffer, side) => {
-      const name = `${part}.${blocks[k]!.parameters[0]!.name}.${side === 0 ? "A" : "G"}`;
+    buffers.map((buffer, index) => {
+      const name = `${part}.${blocks[k]!.parameters[0]!.name}.${sideOf(index)}`;
       return [name, buffer] as const;
     });
   return {
     blocks,
-    examples: outputs.shape[0]!,
     factors,
     links,
     cross,
@@ -93,7 +104,7 @@ function finiteFactor(factor: Tensor): Tensor {
 
 export function compileFactorEvaluation(
   objective: Objective,
-  { factors, cross, examples }: RunningFactors,
+  { factors, cross }: RunningFactors,
   preconditioner: Preconditioner,
   options: FactorOptions,
 ): FactorEvaluation {
@@ -124,7 +135,7 @@ export function compileFactorEvaluation(
     const { traced, outputs } = evaluate(given);
     const tracedFactors = traceFactors(traced, given.parameters, layout, given.key, options);
     const fresh = everything ? [...tracedFactors.factors, ...tracedFactors.cross].flat() : [];
-    const observed = [...preconditioner.observe(symbols, tracedFactors, examples)];
+    const observed = [...preconditioner.observe(symbols, tracedFactors)];
     const finite = [
       ...fresh.map(finiteFactor),
       ...observed.map(([, tensor]) => finiteNumber(tensor.sum())),

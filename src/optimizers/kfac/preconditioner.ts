@@ -29,6 +29,6 @@ export interface Preconditioner {
    * New values of some of the state from every batch that factors are estimated on, by index of `state`; empty where
    * there are none. Their EMA is taken here.
    */
-  observe(symbols: readonly Tensor[], traced: TracedFactors, examples: number): ReadonlyMap<number, Tensor>;
+  observe(symbols: readonly Tensor[], traced: TracedFactors): ReadonlyMap<number, Tensor>;
   release(): void;
 }

@@ -56,6 +56,11 @@ export const kroneckerOptions = {
     typical: [0.9, 0.999],
     sensitivity: "low",
   }),
+  factorStart: choice(
+    "zero",
+    ["zero", "identity"],
+    "what the average of factors begins with; identity, not corrected for, is a damping that fades",
+  ),
   factorInterval: positiveCount(10, "updates between estimates of the factors", {
     typical: [1, 50],
     sensitivity: "low",

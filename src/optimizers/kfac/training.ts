@@ -23,7 +23,7 @@ export function startKronecker(
 ): Training {
   const { runtime, key } = objective;
   const watch = stopwatch(clock);
-  const running = runningFactors(objective, settings.structure ?? "blockDiagonal");
+  const running = runningFactors(objective, settings.structure ?? "blockDiagonal", settings.factorStart);
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
   const count = runtime.buffer("i32", []);
@@ -66,7 +66,8 @@ export function startKronecker(
   const estimate = () => {
     const t = progress.data[0]! + 1;
     const rho = settings.factorDecay;
-    const beta = rho === 0 ? 0 : (rho * (1 - rho ** (t - 1))) / (1 - rho ** t);
+    const corrected = rho === 0 ? 0 : (rho * (1 - rho ** (t - 1))) / (1 - rho ** t);
+    const beta = settings.factorStart === "identity" ? rho : corrected;
     const point = evaluation.estimate(beta);
     if (point.factorsFinite) progress.data[0] = t;
     return point;
@@ -167,11 +168,13 @@ const clippedMover = (step: ReturnType<typeof clippedStep>, { gamma }: Dampings)
   release: step.release,
 });
 
-/** ‖F‖ of Frobenius of the block-diagonal approximation: ‖A ⊗ G‖ = ‖A‖‖G‖. */
+/** ‖F‖ of Frobenius of the block-diagonal approximation: ‖A ⊗ G‖ = ‖A‖‖G‖; of a sum at most the sum of norms. */
 function factorNorm({ factors }: RunningFactors): number {
-  const square = factors.reduce(
-    (sum, block) => sum + block.reduce((product, factor) => product * frobenius(factor), 1) ** 2,
-    0,
-  );
+  const square = factors.reduce((sum, block) => {
+    let norm = 0;
+    for (let k = 0; k < block.length; k += 2)
+      norm += frobenius(block[k]!) * (block[k + 1] ? frobenius(block[k + 1]!) : 1);
+    return sum + norm ** 2;
+  }, 0);
   return Math.sqrt(square);
 }

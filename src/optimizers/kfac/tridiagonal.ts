@@ -20,7 +20,6 @@ import {
   type InverseMethod,
   type Link,
   matrixOfBlock,
-  solveBlock,
   solveInEigenbasis,
   vectorOfBlocks,
 } from "../../curvature/kronecker/index.js";
@@ -81,11 +80,10 @@ export function tridiagonalInverse(
       const first = symbols.length - own.length;
       const partOf = (k: number) =>
         symbols.slice(first + k * parts.length, first + (k + 1) * parts.length) as [Tensor, Tensor];
-      const inverses = diagonal.perBlock(symbols);
       const M = blocks.map((block) => matrixOfBlock(block, gradient));
-      const S = blocks.map((block, i) => {
+      const S = blocks.map((_, i) => {
         const k = behind.get(i);
-        if (k === undefined) return solveBlock(block, M[i]!, inverses[i]!);
+        if (k === undefined) return diagonal.solve(symbols, i, M[i]!);
         const [psiA, psiG] = partOf(k);
         const U = M[i]!.sub(psiA.matmul(M[links[k]!.to]!).matmul(psiG.transpose()));
         return conditional(partOf(k), U);
