@@ -116,6 +116,9 @@ export const addEngineOptions = (command: Command): Command =>
     .option("--backend <native|portable>", "matrix products by the machine's BLAS or by WebAssembly alone")
     .option("--json", "print the result as JSON");
 
+/** "learningRate", and "first.learningRate" of a part. */
+const settingName = /^[a-zA-Z][a-zA-Z0-9]*(\.[a-zA-Z][a-zA-Z0-9]*)*$/;
+
 /**
  * "adam:learningRate=0.01,beta1=0.8" in its parts. What follows a comma without "=" belongs to the value before it.
  *
@@ -133,7 +136,7 @@ export function readNamed(text: string): {
   for (const part of rest === undefined || rest === "" ? [] : rest.split(",")) {
     const equals = part.indexOf("=");
     const key = part.slice(0, Math.max(0, equals)).trim();
-    if (/^[a-zA-Z][a-zA-Z0-9]*$/.test(key)) {
+    if (settingName.test(key)) {
       if (Object.hasOwn(settings, key)) throw new UsageError(`"${text}" sets ${key} twice`);
       settings[key] = part.slice(equals + 1).trim();
       last = key;

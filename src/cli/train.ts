@@ -85,12 +85,28 @@ export async function train(problemText: string | undefined, flags: TrainFlags):
     throw new UserError(
       `${settings.optimizer.name} diverged at step ${formatCount(result.diverged.step)}: the loss is ${result.diverged.loss}` +
         `${result.diverged.loss === "NaN" || result.diverged.loss.includes("Infinity") ? "" : " and its gradient is not finite"}; ` +
-        `lower the learning rate (it is ${String(complete.learningRate)}) or clip the gradient: --optimizer ${settings.optimizer.name}:learningRate=${formatSignificant(Number(complete.learningRate) / 10, 1)},clipNorm=1`,
+        remedyFor(settings.optimizer.name, complete),
     );
   if (interruption.exitCode !== undefined) {
     process.stderr.write(`interrupted; go on with: thalweg train --resume ${quote(folder)}\n`);
     process.exitCode = interruption.exitCode ?? exitCodes.interrupted;
   }
+}
+
+/** What may keep it from diverging: a tenth of every learning rate, also of a hybrid's parts, and clipping where there is any. */
+function remedyFor(name: string, complete: Readonly<Record<string, unknown>>): string {
+  const rates = Object.keys(complete).filter((key) => /(^|\.)learningRate$/.test(key));
+  if (rates.length === 0) return `thalweg list ${name} tells what can be set`;
+  const now = rates.map((key) => `${rates.length === 1 ? "it" : key} is ${String(complete[key])}`);
+  const lower = rates.flatMap((key) => {
+    const clip = key.replace(/learningRate$/, "clipNorm");
+    const rate = `${key}=${formatSignificant(Number(complete[key]) / 10, 1)}`;
+    return Object.hasOwn(complete, clip) ? [rate, `${clip}=1`] : [rate];
+  });
+  return (
+    `lower the learning rate (${now.join(", ")}) or clip the gradient: ` +
+    `--optimizer ${name}:${lower.join(",")}`
+  );
 }
 
 function begin(problemText: string | undefined, flags: TrainFlags): Plan {

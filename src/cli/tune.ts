@@ -9,7 +9,7 @@ import { openProblem } from "../lab/problems/registry.js";
 import { describeTarget } from "../lab/report.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
-import { optimizerFor } from "../lab/session.js";
+import { optimizerFor, suggestedFor } from "../lab/session.js";
 import { replaceFile } from "../lab/store.js";
 import {
   describePoint,
@@ -43,7 +43,10 @@ export async function tune(
 ): Promise<void> {
   const { folder, problem, settings } = prepare(problemText, optimizerText, flags);
   // Settings that cannot be used are known before a file is written.
-  const given = { ...problem.suggested[settings.optimizer.name], ...settings.optimizer.settings };
+  const given = {
+    ...suggestedFor(problem, findMethod(settings.optimizer.name), settings.optimizer.settings),
+    ...settings.optimizer.settings,
+  };
   optimizerFor(problem, settings.optimizer);
   const runtime = await openRuntime(settings.engine);
   const interruption = listenForInterruption();
@@ -96,7 +99,11 @@ function prepare(
     return { folder: flags.resume, problem: openProblem(settings.problem), settings };
   }
   const optimizer = readOptimizer(optimizerText ?? "adam");
-  const ranges = rangesOf(optimizer.name, findMethod(optimizer.name).options, flags.over);
+  const ranges = rangesOf(
+    optimizer.name,
+    findMethod(optimizer.name).optionsFor(optimizer.settings),
+    flags.over,
+  );
   // What was given is meant: it is not searched, unless --over names it.
   if (flags.over === undefined) for (const name of Object.keys(optimizer.settings)) delete ranges[name];
   const engine = readEngine(flags);

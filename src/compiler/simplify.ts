@@ -8,7 +8,7 @@
 import { isBinary, isUnary, type Op } from "../tensor/op.js";
 import { type Program, reachable } from "../tensor/program.js";
 import { sameShape } from "../tensor/shape.js";
-import { concat, full, Tensor } from "../tensor/tensor.js";
+import { concat, full, operandWith, Tensor } from "../tensor/tensor.js";
 
 export function simplify(program: Program): Program {
   const simple = new Map<Tensor, Tensor>();
@@ -163,20 +163,18 @@ function rewrite(
       // A slice of a concatenation that stays inside one operand is that operand, sliced.
       if (a.op.kind === "concat") {
         const { axis } = a.op;
-        let first = 0;
-        for (const part of a.inputs) {
-          const last = first + part.shape[axis]!;
-          if (op.start[axis]! >= first && op.limit[axis]! <= last) {
-            const shift = (list: readonly number[]) =>
-              list.map((value, k) => (k === axis ? value - first : value));
-            const [start, limit] = [shift(op.start), shift(op.limit)];
-            const whole =
-              start.every((value) => value === 0) &&
-              sameShape(limit, part.shape) &&
-              op.step.every((s) => s === 1);
-            return whole ? part : apply({ kind: "slice", start, limit, step: op.step }, part);
-          }
-          first = last;
+        const operand = operandWith(a, op.start[axis]!, op.limit[axis]!);
+        if (operand) {
+          const shift = (list: readonly number[]) =>
+            list.map((value, k) => (k === axis ? value - operand.first : value));
+          const [start, limit] = [shift(op.start), shift(op.limit)];
+          const whole =
+            start.every((value) => value === 0) &&
+            sameShape(limit, operand.tensor.shape) &&
+            op.step.every((s) => s === 1);
+          return whole
+            ? operand.tensor
+            : apply({ kind: "slice", start, limit, step: op.step }, operand.tensor);
         }
       }
       return rebuilt();

@@ -70,6 +70,8 @@ export interface ObjectiveOptions {
   /** Initial state of the model [s]. */
   readonly state?: ArrayLike<number>;
   readonly trace: TraceLoss;
+  /** Another objective whose batch and key this one reads, in place of its own. */
+  readonly beside?: Pick<Objective, "batch" | "key">;
 }
 
 /** The arguments of the loss as inputs of a program, and the buffers they are bound to, in the same order. */
@@ -121,10 +123,11 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
     throw new ShapeError(`objective: parameters must be f32 or f64, not ${dtype}`);
   const parameters = runtime.buffer(dtype, [layout.size]);
   if (options.parameters) parameters.set(options.parameters);
-  const batch = options.batch.map((spec) => runtime.buffer(spec.dtype, spec.shape));
+  const { beside } = options;
+  const batch = beside?.batch ?? options.batch.map((spec) => runtime.buffer(spec.dtype, spec.shape));
   const state = options.state && runtime.buffer(dtype, [options.state.length]);
   if (options.state) state?.set(options.state);
-  const key = runtime.buffer("i32", [2]);
+  const key = beside?.key ?? runtime.buffer("i32", [2]);
 
   const trace: TraceLoss = (...given) => {
     const result = options.trace(...given);
@@ -182,7 +185,8 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
     },
     release() {
       for (const executable of compiled.values()) executable.release();
-      for (const buffer of [parameters, ...batch, ...(state ? [state] : []), key]) buffer.release();
+      const own = [parameters, ...(state ? [state] : []), ...(beside ? [] : [...batch, key])];
+      for (const buffer of own) buffer.release();
     },
   };
   return objective;

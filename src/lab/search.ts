@@ -101,7 +101,7 @@ export function rangesOf(method: string, options: Options, over?: string): Recor
   return Object.fromEntries(
     over.split(",").map((part) => {
       const [, name, from, to] =
-        /^\s*([a-zA-Z][a-zA-Z0-9]*)\s*(?:=\s*(\S+?)\s*\.\.\s*(\S+)\s*)?$/.exec(part) ?? [];
+        /^\s*([a-zA-Z][a-zA-Z0-9.]*)\s*(?:=\s*(\S+?)\s*\.\.\s*(\S+)\s*)?$/.exec(part) ?? [];
       if (name === undefined)
         throw new SettingsError(`"${part}" is no range; write setting or setting=from..to`);
       const option = options[name];

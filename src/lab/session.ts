@@ -1,8 +1,10 @@
 /** A run's problem and optimizer, compiled: what the training loop drives. */
 import type { Objective } from "../curvature/objective.js";
 import type { Layout } from "../nn/parameters.js";
+import { ofPart, prefixed } from "../optimizers/hybrid.js";
+import type { Method } from "../optimizers/method.js";
 import type { Optimizer } from "../optimizers/optimizer.js";
-import { createOptimizer } from "../optimizers/registry.js";
+import { createOptimizer, findMethod } from "../optimizers/registry.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Problem } from "./problem.js";
@@ -16,7 +18,20 @@ import type { NamedArray } from "./tensors.js";
  * @throws SettingsError for an unknown name or setting, or a value out of range.
  */
 export const optimizerFor = (problem: Problem, { name, settings }: OptimizerSettings): Optimizer =>
-  createOptimizer(name, { ...problem.suggested[name], ...settings });
+  createOptimizer(name, { ...suggestedFor(problem, findMethod(name), settings), ...settings });
+
+/** What suits the problem, for the parts of a hybrid too. */
+export function suggestedFor(
+  problem: Pick<Problem, "suggested">,
+  method: Method,
+  settings: OptimizerSettings["settings"],
+): OptimizerSettings["settings"] {
+  const parts = (method.parts ?? []).map((part) => {
+    const name = String(settings[part] ?? method.options[part]!.default);
+    return prefixed(part, suggestedFor(problem, findMethod(name), ofPart(part, settings)));
+  });
+  return Object.assign({}, problem.suggested[method.name], ...parts);
+}
 
 /**
  * Compiles what a run needs.

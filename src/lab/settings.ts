@@ -7,7 +7,13 @@ const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const name = v.pipe(v.string(), v.regex(/^[a-z][a-zA-Z0-9-]{0,63}$/));
 /** Values that JSON and a command line can hold. */
 const setting = v.union([v.pipe(v.number(), v.finite()), v.string(), v.boolean()]);
-const record = v.record(v.pipe(v.string(), v.regex(/^[a-zA-Z][a-zA-Z0-9]{0,63}$/)), setting);
+/** A setting of a part of a hybrid has the part's name before it: "first.learningRate". */
+const settingName = v.pipe(
+  v.string(),
+  v.maxLength(256),
+  v.regex(/^[a-zA-Z][a-zA-Z0-9]*(\.[a-zA-Z][a-zA-Z0-9]*)*$/),
+);
+const record = v.record(settingName, setting);
 
 export const targetSchema = v.strictObject({
   metric: v.pipe(v.string(), v.maxLength(64)),

@@ -11,6 +11,7 @@ export const families = [
   "matrix preconditioner",
   "quasi-Newton",
   "second order",
+  "hybrid",
 ] as const;
 export type Family = (typeof families)[number];
 

@@ -21,6 +21,14 @@ import { stateless, type Transform } from "./transform.js";
 export const scaleBySchedule = (schedule: Schedule): Transform =>
   stateless("scale", (direction, { step }) => direction.mul(schedule(step.sub(1))));
 
+/** An optimizer that is a transform of the gradient and nothing else: it can become part of another program. */
+export interface FirstOrder extends Optimizer {
+  readonly transform: Transform;
+  readonly schedule: Schedule;
+}
+
+export const isFirstOrder = (optimizer: Optimizer): optimizer is FirstOrder => "transform" in optimizer;
+
 /**
  * An optimizer from a transform of the gradient and a schedule of the learning rate.
  *
@@ -36,8 +44,14 @@ export function firstOrder(
   transform: Transform,
   schedule: Schedule,
   settings: Readonly<Record<string, unknown>> = {},
-): Optimizer {
-  return { name, settings, start: (objective) => start(objective, transform, schedule) };
+): FirstOrder {
+  return {
+    name,
+    settings,
+    transform,
+    schedule,
+    start: (objective) => start(objective, transform, schedule),
+  };
 }
 
 /** The program of one step. Outputs: θ, model state (if any), t, transforms' state; then loss, rate, ‖g‖. */

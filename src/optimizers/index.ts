@@ -7,9 +7,11 @@ export { onArrays } from "./arrays.js";
 export { type Asks, type Family, families, type Question, type Treatment } from "./catalogue.js";
 export { clipByGlobalNorm } from "./clip.js";
 export { type Costs, type Size, type StatePart, total, type Work } from "./costs.js";
+export { curvatureSchedule } from "./curvature-schedule.js";
 export { decoupledDecay, l2, type Mask, type MaskName, masks } from "./decay.js";
 export { ekfac, startEkfac } from "./ekfac.js";
 export { type FirstOrderStep, firstOrder, scaleBySchedule, traceFirstOrderStep } from "./first-order.js";
+export { type Group, groups, type Selection } from "./groups.js";
 export { hessianFree } from "./hessian-free.js";
 export { kfac, startKfac } from "./kfac.js";
 export { lamb } from "./lamb.js";
@@ -31,6 +33,7 @@ export { naturalGradient } from "./natural-gradient.js";
 export { nesterov } from "./nesterov.js";
 export { newton } from "./newton.js";
 export type { Coverage, Diagnostics, Evaluations, Optimizer, StepReport, Training } from "./optimizer.js";
+export { type Periodic, periodic } from "./periodic.js";
 export { createOptimizer, findMethod, type OptimizerName, optimizers } from "./registry.js";
 export { rmsprop } from "./rmsprop.js";
 export {
@@ -52,10 +55,13 @@ export {
   type SettingsOf,
   type Typical,
 } from "./settings.js";
+export { sgd } from "./sgd.js";
 export { shampoo } from "./shampoo.js";
 export { soap } from "./soap.js";
 export { sophia } from "./sophia.js";
 export { type Clock, type Phase, phases } from "./stopwatch.js";
+export type { When } from "./switch-detectors.js";
+export { type SwitchTo, switchTo } from "./switch-to.js";
 export {
   chain,
   type StateSpec,

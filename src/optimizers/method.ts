@@ -40,6 +40,10 @@ export interface About<O extends Options = Options> {
 export interface Method<O extends Options = Options> extends About<O> {
   /** The settings of `create()`. */
   readonly defaults: SettingsOf<O>;
+  /** Of a hybrid: the settings that name the methods it is made of. */
+  readonly parts?: readonly string[];
+  /** All that can be set beside such settings: of a hybrid, what its parts can be set to as well. */
+  optionsFor(settings?: Readonly<Record<string, unknown>>): Options;
   /**
    * An optimizer; what is not given has its default. Text is read as a number, a flag or a choice.
    * @throws SettingsError naming the setting, its value, and what is allowed.
@@ -61,6 +65,7 @@ export function defineMethod<O extends Options>(
   return {
     ...about,
     defaults: readSettings(about.name, about.options, {}),
+    optionsFor: () => about.options,
     create: (given = {}) => build(readSettings(about.name, about.options, given)),
     costs: (shape, given = {}, batch = 1) =>
       about.costs(shape, readSettings(about.name, about.options, given), batch),

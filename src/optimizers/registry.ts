@@ -4,7 +4,9 @@ import { adagrad } from "./adagrad.js";
 import { adahessian } from "./adahessian.js";
 import { adam } from "./adam.js";
 import { adamw } from "./adamw.js";
+import { curvatureScheduleMethod } from "./curvature-schedule.js";
 import { ekfac } from "./ekfac.js";
+import { groupsMethod } from "./groups.js";
 import { hessianFree } from "./hessian-free.js";
 import { kfac } from "./kfac.js";
 import { lamb } from "./lamb.js";
@@ -19,12 +21,14 @@ import { naturalGradient } from "./natural-gradient.js";
 import { nesterov } from "./nesterov.js";
 import { newton } from "./newton.js";
 import type { Optimizer } from "./optimizer.js";
+import { periodicMethod } from "./periodic.js";
 import { rmsprop } from "./rmsprop.js";
 import { SettingsError } from "./settings.js";
 import { sgd } from "./sgd.js";
 import { shampoo } from "./shampoo.js";
 import { soap } from "./soap.js";
 import { sophia } from "./sophia.js";
+import { switchToMethod } from "./switch-to.js";
 
 export const optimizers = {
   sgd,
@@ -49,6 +53,10 @@ export const optimizers = {
   muon,
   soap,
   shampoo,
+  switchTo: switchToMethod(findMethod),
+  periodic: periodicMethod(findMethod),
+  curvatureSchedule: curvatureScheduleMethod(findMethod),
+  groups: groupsMethod(findMethod),
 } as const satisfies Record<string, Method>;
 export type OptimizerName = keyof typeof optimizers;
 

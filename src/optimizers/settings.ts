@@ -149,12 +149,14 @@ export function readSettings<O extends Options>(
   options: O,
   given: Readonly<Record<string, unknown>>,
 ): SettingsOf<O> {
-  const names = Object.keys(options);
+  const partOf = (name: string) => name.slice(0, name.lastIndexOf(".") + 1);
   for (const name of Object.keys(given))
-    if (!Object.hasOwn(options, name))
+    if (!Object.hasOwn(options, name)) {
+      const names = Object.keys(options).filter((other) => partOf(other) === partOf(name));
       throw new SettingsError(
         `${method}: there is no setting "${name}"${didYouMean(name, names) || `; its settings are ${names.join(", ")}`}`,
       );
+    }
   const settings = Object.entries(options).map(([name, option]) => {
     const value = given[name];
     if (value === undefined) return [name, option.default];

@@ -254,6 +254,11 @@ export class Tensor implements Spec {
     const extent = this.shape[at]!;
     const bound = (value: number) => (value < 0 ? value + extent : value);
     if (bound(start) === 0 && bound(limit) === extent && step === 1) return this;
+    if (this.op.kind === "concat" && this.op.axis === at) {
+      const operand = operandWith(this, bound(start), bound(limit));
+      if (operand)
+        return operand.tensor.slice(at, bound(start) - operand.first, bound(limit) - operand.first, step);
+    }
     const replace = (list: Shape, value: number) => list.map((old, index) => (index === at ? value : old));
     return Tensor.apply(
       {
@@ -434,6 +439,21 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (!first) throw new ShapeError("concat: needs at least one tensor");
   if (tensors.length === 1) return first;
   return Tensor.apply({ kind: "concat", axis: normalizeAxes("concat", axis, first.rank)[0]! }, ...tensors);
+}
+/** Of a concatenation, the operand that holds indices start … limit of the joined axis by itself, and its first index. */
+export function operandWith(
+  whole: Tensor,
+  start: number,
+  limit: number,
+): { readonly tensor: Tensor; readonly first: number } | undefined {
+  if (whole.op.kind !== "concat") return undefined;
+  let first = 0;
+  for (const tensor of whole.inputs) {
+    const last = first + tensor.shape[whole.op.axis]!;
+    if (start >= first && limit <= last) return { tensor, first };
+    first = last;
+  }
+  return undefined;
 }
 /** Tensors of one shape joined along a new axis. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
