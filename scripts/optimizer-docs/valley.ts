@@ -93,6 +93,10 @@ const pictured: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   soap: { weightDecay: 0 },
   kfac: { klClip: 0, momentum: 0, damping: 0.01, estimator: "exact" },
   ekfac: { klClip: 0, momentum: 0, damping: 0.01, estimator: "exact" },
+  switchTo: { at: 15, second: "newton", "first.learningRate": 0.1 },
+  periodic: { every: 8, outer: "newton", "inner.learningRate": 0.1 },
+  curvatureSchedule: { optimizer: "momentum", "optimizer.learningRate": 0.5 },
+  groups: { "chosen.klClip": 0, "chosen.damping": 0.01 },
 };
 
 /**

@@ -4,7 +4,7 @@ import type { Layout } from "../nn/parameters.js";
 import { ofPart, prefixed } from "../optimizers/hybrid.js";
 import type { Method } from "../optimizers/method.js";
 import type { Optimizer } from "../optimizers/optimizer.js";
-import { createOptimizer, findMethod } from "../optimizers/registry.js";
+import { createOptimizer, findMethod, optimizers } from "../optimizers/registry.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Problem } from "./problem.js";
@@ -28,6 +28,8 @@ export function suggestedFor(
 ): OptimizerSettings["settings"] {
   const parts = (method.parts ?? []).map((part) => {
     const name = String(settings[part] ?? method.options[part]!.default);
+    // The hybrid itself will say which part has no method.
+    if (!Object.hasOwn(optimizers, name)) return {};
     return prefixed(part, suggestedFor(problem, findMethod(name), ofPart(part, settings)));
   });
   return Object.assign({}, problem.suggested[method.name], ...parts);

@@ -1,7 +1,7 @@
 /**
  * Groups of parameters, each with a method of its own: K-FAC on dense layers, AdamW on the rest.
  *
- *     θ_g ← method_g(θ_g; the others as they are)      for all groups g at once
+ *     for all groups g at once     θ ← θ with method_g(θ_g; the others as they are) in the place of θ_g
  *
  * All groups step from one θ: each sees the others where they were when the step began, so that groups of one elementwise method are that
  * method.
@@ -103,6 +103,7 @@ function start(objective: Objective, given: readonly Group[]): Training {
   const trainings = Object.fromEntries(units.map(({ name, training }) => [name, training]));
   return {
     state: statesOf(trainings),
+    coverage: units.flatMap(({ training }) => training.coverage ?? []),
     step(): StepReport {
       for (const { view } of units) view.read();
       const reports = units.map(({ training }) => training.step());

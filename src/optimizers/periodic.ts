@@ -46,6 +46,7 @@ function start(objective: Objective, { inner, outer, every }: Periodic): Trainin
   const count = objective.runtime.buffer("i32", []);
   return {
     state: { step: count, ...statesOf(parts) },
+    ...(parts.outer.coverage && { coverage: parts.outer.coverage }),
     step(): StepReport {
       const isOuter = ++count.data[0]! % every === 0;
       const report = parts[isOuter ? "outer" : "inner"].step();

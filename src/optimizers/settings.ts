@@ -3,7 +3,7 @@
  * the complete settings of a run, help texts, searches, and messages that name the value and the remedy. Values may be
  * given as text ("0.01", "true"), as they come from a command line.
  */
-import { didYouMean } from "./names.js";
+import { nearestNames } from "./names.js";
 
 /** How much the result depends on a setting. */
 export type Sensitivity = "high" | "medium" | "low";
@@ -140,6 +140,9 @@ export class SettingsError extends Error {
 
 const show = (value: unknown) => (typeof value === "string" ? `"${value}"` : String(value));
 
+/** "second." of "second.damping": nothing but a hybrid's settings have parts. */
+const partOf = (name: string) => name.slice(0, name.lastIndexOf(".") + 1);
+
 /**
  * Complete settings from those given.
  * @throws SettingsError for an unknown name (with the nearest ones) or a value out of range.
@@ -149,12 +152,18 @@ export function readSettings<O extends Options>(
   options: O,
   given: Readonly<Record<string, unknown>>,
 ): SettingsOf<O> {
-  const partOf = (name: string) => name.slice(0, name.lastIndexOf(".") + 1);
   for (const name of Object.keys(given))
     if (!Object.hasOwn(options, name)) {
-      const names = Object.keys(options).filter((other) => partOf(other) === partOf(name));
+      // What is meant is in the same part: "first.lr" is first.learningRate.
+      const part = partOf(name);
+      const names = Object.keys(options).filter((other) => partOf(other) === part);
+      const near = nearestNames(
+        name.slice(part.length),
+        names.map((other) => other.slice(part.length)),
+      ).map((other) => part + other);
       throw new SettingsError(
-        `${method}: there is no setting "${name}"${didYouMean(name, names) || `; its settings are ${names.join(", ")}`}`,
+        `${method}: there is no setting "${name}"; ` +
+          (near.length > 0 ? `did you mean ${near.join(" or ")}?` : `its settings are ${names.join(", ")}`),
       );
     }
   const settings = Object.entries(options).map(([name, option]) => {

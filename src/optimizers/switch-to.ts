@@ -80,6 +80,7 @@ function start(objective: Objective, { first, second, when }: SwitchTo): Trainin
   };
   return {
     state: { progress, rate, ...prefixed("when", detector.state), ...statesOf(parts) },
+    ...(parts.second.coverage && { coverage: parts.second.coverage }),
     step(): StepReport {
       const t = progress.data[0]++;
       let asked = {};

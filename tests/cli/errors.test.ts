@@ -63,6 +63,24 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
     /beta1 is "2"; use a number from 0 to below 1/,
   ],
   [
+    "an unknown setting of a part",
+    ["train", table, "-o", "switchTo:first=sgd,first.lr=1"],
+    1,
+    /switchTo: there is no setting "first.lr"; did you mean first.learningRate\?/,
+  ],
+  [
+    "an unknown part",
+    ["race", table, "-o", "periodic:outer=newten"],
+    1,
+    /periodic, outer: there is no optimizer "newten"; did you mean newton\?/,
+  ],
+  [
+    "a part's setting out of range",
+    ["train", table, "-o", "groups:rest.beta1=2"],
+    1,
+    /groups: rest.beta1 is "2"; use a number from 0 to below 1 \(default 0.9\)/,
+  ],
+  [
     "an unknown problem option",
     ["train", `${table},hiden=3`],
     1,

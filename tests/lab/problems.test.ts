@@ -69,6 +69,12 @@ describe("problems", () => {
     expect(optimizerFor(problem, { name: "adam", settings: { learningRate: 1 } }).settings).toMatchObject({
       learningRate: 1,
     });
+    const hybrid = { name: "switchTo", settings: { first: "adam", "second.damping": 0.5 } };
+    expect(optimizerFor(problem, hybrid).settings).toMatchObject({
+      "first.learningRate": 2e-3,
+      "second.schedule": problem.suggested.kfac!.schedule,
+      "second.damping": 0.5,
+    });
     for (const { name } of problems.filter((kind) => kind.name.startsWith("digits")))
       for (const optimizer of Object.keys(openProblem({ name, options: {} }).suggested))
         expect(() =>

@@ -88,6 +88,21 @@ describe("a run", () => {
     }
   });
 
+  it("by a hybrid is recorded with the settings of its parts, and resumes on either side of the switch", async () => {
+    const optimizer = {
+      name: "switchTo",
+      settings: { first: "momentum", second: "kfac", at: 20, "second.damping": 0.5 },
+    };
+    await start(folder("hybrid"), settings({ optimizer, limits: { steps: 40 } }));
+    for (const steps of [15, 20, 30]) {
+      const name = `hybrid-${steps}`;
+      await start(folder(name), settings({ optimizer, limits: { steps } }));
+      expect(readRun(folder(name)).settings.optimizer).toEqual(optimizer);
+      await goOn(folder(name), { steps: 40 });
+      expect(arraysIn(folder(name))).toEqual(arraysIn(folder("hybrid")));
+    }
+  });
+
   it("goes on after an interruption as if there had been none", async () => {
     const controller = new AbortController();
     controller.abort();

@@ -124,6 +124,13 @@ describe("ranges of a search", () => {
       whole: true,
     });
   });
+  it("are of a hybrid's parts too", () => {
+    const all = optimizers.switchTo.optionsFor({ second: "sgd" });
+    expect(rangesOf("switchTo", all, "first.beta2,second.learningRate=0.1..1")).toEqual({
+      "first.beta2": options.beta2.typical,
+      "second.learningRate": { from: 0.1, to: 1, scale: "log" },
+    });
+  });
   it("that are none are said in one line", () => {
     const cases: [string, string][] = [
       ["learningrate", 'adam: there is no setting "learningrate"; did you mean learningRate'],

@@ -48,6 +48,15 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ["kfac", { step: "quadratic" }],
   ["kfac", { momentum: 0, factorInterval: 2, inverseInterval: 4, inverse: "eigen" }],
   ["kfac", { estimator: "empirical", sharing: "reduce", weightDecay: 0.1 }],
+  ["switchTo", { first: "momentum", second: "soap", when: "plateau" }],
+  ["switchTo", { when: "noise" }],
+  ["switchTo", { when: "drift", first: "lbfgs" }],
+  ["periodic", { inner: "sgd", outer: "newton" }],
+  ["curvatureSchedule", { optimizer: "adam", per: "layer" }],
+  ["curvatureSchedule", { estimate: "mean" }],
+  ["groups", { chosen: "muon", which: "matrices", rest: "momentum" }],
+  ["groups", { which: "*weight", rest: "lbfgs" }],
+  ["groups", { rest: "groups", which: "dense", "rest.which": "conv2d" }],
   ["ekfac", { factorInterval: 2, inverseInterval: 4 }],
 ];
 
