@@ -6,6 +6,7 @@ import type { Architecture } from "../model.js";
 import { isConfig, readConfig } from "./config.js";
 import { isObject, parseJson } from "./json.js";
 import { isLayerList, readLayerList } from "./layer-list.js";
+import { readOnnx } from "./onnx.js";
 import { readSafetensors, readShards } from "./safetensors.js";
 import { type ByteSource, withFile } from "./source.js";
 
@@ -14,10 +15,10 @@ export interface ReadOptions {
   readonly tokens?: number;
 }
 
-const formats = "safetensors (or its index.json) and a Hugging Face config.json";
+const formats = "safetensors (or its index.json), ONNX and a Hugging Face config.json";
 const longestJson = 64_000_000;
 /** What is looked for in a folder, the most telling first. */
-const inFolder = ["config.json", "model.safetensors.index.json", "model.safetensors"];
+const inFolder = ["config.json", "model.safetensors.index.json", "model.safetensors", "model.onnx"];
 
 /**
  * The architecture that a file, a folder or a list of widths describes. Never reads weights.
@@ -30,7 +31,7 @@ export function readModel(pathOrText: string, options: ReadOptions = {}): Archit
   if (!existsSync(pathOrText) && isLayerList(pathOrText)) return readLayerList(pathOrText);
   if (!existsSync(pathOrText))
     throw new AdvisorError(
-      `there is no file "${pathOrText.slice(0, 200)}"; give a model's file, widths such as 784-128-10, or a problem (thalweg list names them)`,
+      `"${pathOrText.slice(0, 200)}" is no model that can be read: there is no such file; give a model's file, widths such as 784-128-10, or a problem (thalweg list names them)`,
     );
   if (!statSync(pathOrText).isDirectory())
     return withFile(pathOrText, (source) => readSource(source, options));
@@ -69,6 +70,8 @@ export function readSource(source: ByteSource, { tokens }: ReadOptions = {}): Ar
       throw new AdvisorError(`"${name}" has ${size} bytes; a model's JSON has at most ${longestJson}`);
     return readJson(parseJson(source.read(0, size), name), name, tokens);
   }
+  // The first field of an ONNX model is ir_version, a varint.
+  if (name.endsWith(".onnx") || head[0] === 0x08) return readOnnx(source, tokens);
   throw new AdvisorError(`"${name}" is of no kind that can be read; these are ${formats}`);
 }
 
