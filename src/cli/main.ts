@@ -85,7 +85,7 @@ const tune = program
     "Tries an optimizer (name or name:settings; default: adam) with settings from its typical ranges, equal budgets for\n" +
       "all, and ranks them by the time to the target. Settings that are given stay fixed.",
   )
-  .option("--trials <count>", "points to try beside the given settings (default: 20)")
+  .option("--trials <count>", "points to try beside the given settings; 0 for none (default: 20)")
   .option(
     "--over <ranges>",
     "what to search: learningRate=0.001..0.1,damping (default: what matters, typical ranges)",

@@ -123,7 +123,7 @@ function prepare(
       problem: problem.settings,
       optimizer,
       ranges,
-      trials: readCount("trials", flags.trials) ?? 20,
+      trials: readCount("trials", flags.trials, 0) ?? 20,
       searchSeed: readCount("search-seed", flags.searchSeed, 0) ?? 0,
       seeds,
       batch: readCount("batch", flags.batch) ?? defaults.batch,

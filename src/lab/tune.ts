@@ -47,7 +47,7 @@ export const tuneSettingsSchema = v.strictObject({
   optimizer: optimizerSettingsSchema,
   ranges: v.record(v.string(), rangeSchema),
   /** Points beside the given settings. */
-  trials: count,
+  trials: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   searchSeed: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   seeds: v.pipe(v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0))), v.minLength(1)),
   batch: count,
