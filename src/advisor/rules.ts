@@ -121,6 +121,15 @@ export const rules: readonly Rule[] = [
     ],
   },
   {
+    name: "iterations of conjugate gradients",
+    holds: ({ conditionNumber }) => conditionNumber >= 1e6,
+    fact: ({ conditionNumber }) => `κ ≈ ${conditionNumber.toExponential(0)}`,
+    because:
+      "conjugate gradients take about √κ iterations: a step runs to their limit, and is still not exact",
+    source: "Hestenes & Stiefel 1952; Nocedal & Wright 2006, section 5.1",
+    effects: [{ methods: ["hessianFree", "naturalGradient"], steps: 4 }],
+  },
+  {
     name: "energy natural gradients",
     holds: (context) => forTask("differential-equation")(context) && context.parameters <= 5000,
     fact: ({ parameters }) => `${parameters.toLocaleString("en-US")} parameters`,

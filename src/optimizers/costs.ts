@@ -72,6 +72,10 @@ export const arraysOf = ({ layers }: ModelShape): readonly ArrayShape[] =>
 export const matrixElements = (shape: ModelShape): number =>
   arraysOf(shape).reduce((sum, array) => sum + (array.shape.length >= 2 ? sizeOfArray(array) : 0), 0);
 
+/** Outputs of one example: those of the last layer that has any. */
+export const outputsOf = ({ layers }: ModelShape): number =>
+  layers.findLast(({ kind }) => kind === "dense" || kind === "conv2d")?.outputs ?? 1;
+
 /** Settings that many methods share, where they have them. */
 interface Shared {
   readonly clipNorm?: number;

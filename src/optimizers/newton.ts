@@ -22,7 +22,7 @@
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
-import { scalars, vectors } from "./costs.js";
+import { outputsOf, scalars, vectors } from "./costs.js";
 import { averaged, denseFor } from "./dense-solve.js";
 import { compileEvaluation, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
@@ -73,8 +73,11 @@ export const newton = defineMethod(
       batch: "full",
     },
     treats: everyElement("with all others: a dense matrix"),
-    costs(shape, s) {
+    costs(shape, s, batch) {
       const n = parameterCount(shape);
+      // A Gauss–Newton matrix of few outputs is RᵀR (curvature/rows.ts).
+      const rows = batch * outputsOf(shape);
+      const byRows = s.curvature === "gaussNewton" && 4 * rows * n <= s.memoryLimit * 2 ** 20;
       const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
       const { formula, inversion, update } = {
         none: { formula: "⅔n³", inversion: 2 / 3, update: 2 },
@@ -97,9 +100,16 @@ export const newton = defineMethod(
         work: [
           { part: "inversion", formula, flops: inversion * n ** 3 },
           { part: "update", formula: `${update}n²`, flops: update * n ** 2 },
+          ...(byRows
+            ? [{ part: "curvature" as const, formula: "2·B·outputs·n²", flops: 2 * rows * n ** 2 }]
+            : []),
           ...(averages ? [{ part: "curvature" as const, formula: "3n²", flops: 3 * n ** 2 }] : []),
         ],
-        evaluations: { gradients: 1, [products]: n, losses: losses[s.globalization] },
+        evaluations: {
+          gradients: 1,
+          ...(byRows ? { sampledGradients: outputsOf(shape) } : { [products]: n }),
+          losses: losses[s.globalization],
+        },
       };
     },
     options,

@@ -1,7 +1,16 @@
 /** What kfac and ekfac keep and compute, layer by layer: a layer's blocks are those of curvature/kronecker/blocks.ts. */
 import { factorShapes, hasEigenbasis, kindOfLayer, type Structure } from "../../curvature/kronecker/index.js";
 import { type LayerShape, type ModelShape, parameterCount } from "../../curvature/model-shape.js";
-import { type Costs, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "../costs.js";
+import {
+  type Costs,
+  decayMask,
+  every,
+  outputsOf,
+  scalars,
+  sharedFlops,
+  sizeOfArray,
+  vectors,
+} from "../costs.js";
 import type { KroneckerSettings } from "./settings.js";
 
 /** FLOPs of one inversion, in n³; of newtonSchulz about 20 iterations of two products. */
@@ -157,7 +166,3 @@ const neighbours = ({ layers }: ModelShape): readonly (readonly [LayerShape, Lay
     const fits = i && acts(i) && acts(j) && i.outputs === j.inputs - (j.arrays.length - 1);
     return fits ? [[i, j] as const] : [];
   });
-
-/** Outputs of one example: those of the last layer that has any. */
-const outputsOf = ({ layers }: ModelShape): number =>
-  layers.findLast(({ kind }: LayerShape) => kind === "dense" || kind === "conv2d")?.outputs ?? 1;
