@@ -1,0 +1,83 @@
+/**
+ * npx tsx bench/catalogue.ts [problem] [--only adam,kfac] [--target 0.97] [--steps 4000]
+ *
+ * Trains a problem with every optimizer of the catalogue, with its defaults and what the problem suggests, and prints
+ * in how many steps each reaches the target. Batches are the problem's; of methods that ask for large ones, 2,000
+ * examples; of methods that ask for all of the data, all of it. Steps, not seconds: the table does not depend on the
+ * machine's load.
+ */
+import { parseArgs } from "node:util";
+import { readProblem } from "../src/cli/options.js";
+import { formatMetric } from "../src/lab/format.js";
+import { openProblem } from "../src/lab/problems/registry.js";
+import { meets } from "../src/lab/run.js";
+import { openSession } from "../src/lab/session.js";
+import { type Method, optimizers, SettingsError } from "../src/optimizers/index.js";
+import { createRuntime, type Runtime } from "../src/runtime/runtime.js";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: "string" },
+    target: { type: "string" },
+    steps: { type: "string", default: "4000" },
+    batch: { type: "string", default: "8000" },
+  },
+});
+const problem = openProblem(readProblem(positionals[0] ?? "digits-mlp"));
+const { defaults, suggested } = problem;
+const target = { ...defaults.target!, ...(values.target && { value: Number(values.target) }) };
+const batches = { any: defaults.batch, large: 2000, full: Number(values.batch) };
+
+/** A row of the table. */
+async function row(runtime: Runtime, { name, asks }: Method): Promise<string> {
+  const settings = Object.entries(suggested[name] ?? {}).map(([key, value]) => `${key}=${value}`);
+  const batch = batches[asks.batch];
+  const row = (...cells: string[]) =>
+    `| ${[name, settings.join(", "), String(batch), ...cells].join(" | ")} |`;
+  try {
+    const session = openSession(runtime, problem, {
+      problem: problem.settings,
+      optimizer: { name, settings: {} },
+      seed: 0,
+      batch,
+      limits: { target, steps: Number(values.steps) },
+      evaluateEvery: 50,
+      checkpoint: { seconds: 1e6 },
+      engine: {},
+    });
+    // A method with few, dear steps is looked at more often.
+    const every = batch === defaults.batch ? 50 : 5;
+    const steps = batch === defaults.batch ? Number(values.steps) : Number(values.steps) / 10;
+    let best = Number.NEGATIVE_INFINITY;
+    let reached: number | undefined;
+    for (let step = 0; step < steps && reached === undefined; step++) {
+      session.load(step);
+      if (!session.step().finite) break;
+      if ((step + 1) % every !== 0) continue;
+      const test = session.evaluate();
+      best = Math.max(best, test[target.metric]!);
+      if (meets(target, test)) reached = step + 1;
+    }
+    session.release();
+    return row(
+      reached === undefined ? `not within ${steps}` : String(reached),
+      formatMetric(target.metric, best),
+    );
+  } catch (error) {
+    if (error instanceof SettingsError) return row("refuses", error.message);
+    throw error;
+  }
+}
+
+const runtime = await createRuntime();
+console.log(
+  `${problem.settings.name} (${problem.summary}), to ${formatMetric(target.metric, target.value)} of the test\n`,
+);
+console.log(
+  "| optimizer | settings beside its defaults | batch | steps | best |\n| --- | --- | --- | --- | --- |",
+);
+const only = values.only?.split(",");
+for (const method of Object.values<Method>(optimizers))
+  if (!only || only.includes(method.name)) console.log(await row(runtime, method));
+await runtime.close();
