@@ -9,7 +9,6 @@
  *     θ ← (1 − ηλ·mask) θ − η max(ε₂, rms(p)) u
  *
  * η is relative to the parameters' size. The paper's η is min(0.01, 1/√t); here it follows the schedule that is set.
- * Memory: a row and a column for each matrix. FLOPs: about 13n after the gradient.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Entry } from "../nn/parameters.js";

@@ -5,8 +5,6 @@
  *     g = ∇L(θ) + λθ
  *     s ← s + g²                     (s₀ at the beginning)
  *     θ ← θ − η g / (√s + ε)
- *
- * Memory: one vector as long as θ. FLOPs: 7n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";

@@ -8,7 +8,6 @@
  *     θ ← (1 − ηλ·mask) θ − η · m̂ / (v̂^(p/2) + ε)
  *
  * with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵉ), e the estimates so far, p the Hessian power; g and h are those at θ.
- * Memory: three vectors as long as θ (m, v, z). FLOPs: with an estimate about three times the gradient's; 18n more.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import { concat, type Tensor } from "../tensor/tensor.js";

@@ -8,7 +8,6 @@
  *     θ ← θ − η · m/(1 − β₁ᵗ) / (√(w/(1 − β₂ᵗ)) + ε)
  *
  * with w = v, or for AMSGrad w ← max(w, v), the largest v so far. ε stands outside the root and after the correction.
- * Memory: two vectors as long as θ (AMSGrad: three). FLOPs: about 14n after the gradient.
  */
 import { full, type Tensor } from "../tensor/tensor.js";
 import { everyElement, gradients } from "./catalogue.js";

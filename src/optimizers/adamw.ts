@@ -5,7 +5,6 @@
  *     θ ← (1 − ηλ·mask) θ − η · m̂/(√v̂ + ε)
  *
  * Unless told otherwise the decay leaves out arrays with fewer than two axes: biases and the gains of normalisation.
- * Memory: two vectors as long as θ, and one for a mask that is not all. FLOPs: about 16n after the gradient.
  */
 import { adamOptions, scaleByAdam } from "./adam.js";
 import { everyElement, gradients } from "./catalogue.js";

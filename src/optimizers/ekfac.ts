@@ -6,9 +6,6 @@
  *     S ← ρ S + (1 − ρ) E[(E_A D E_Gᵀ)²],   d = E_Aᵀ [(E_A (∇L by [W; b]) E_Gᵀ) / (S + λ)] E_G,   θ ← θ − η m
  *
  * with D an example's gradient, and m of d, the intervals and the length of steps as in K-FAC.
- *
- * Memory: K-FAC's, and one more vector. FLOPs: an eigendecomposition (about 9n³) where K-FAC inverts; twice the
- * products of an update; on estimates in·out a row of the batch more.
  */
 import type { Objective } from "../curvature/objective.js";
 import { kroneckerCosts } from "./kfac/costs.js";

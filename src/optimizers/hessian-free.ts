@@ -19,9 +19,6 @@
  * Structural damping (Martens & Sutskever 2011, "Learning recurrent neural networks with Hessian-free optimization"): a
  * step that is short may still move the hidden states of a recurrent network far. λ(I + μS) in the place of λI, S the
  * Gauss–Newton matrix of the distance between hidden states (products.ts), holds them. A product costs the same.
- *
- * Memory: 20 vectors, and what the products hold. FLOPs: a step costs a gradient, about 10 to 250 products and, with
- * preconditioning, `preconditionerDraws` gradients (on the curvature's examples); 12n an iteration beside its product.
  */
 import type { Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";

@@ -12,9 +12,6 @@
  *
  * Structure blockTridiagonal has the blocks beside the diagonal too, between neighbours in chains of dense layers
  * (kfac/tridiagonal.ts).
- *
- * Memory: twice the factors (Σ in² + out²) and one vector. FLOPs: on estimates a backward pass and in² + out² a row
- * of the batch; about 2(in³ + out³) an inversion (cholesky); 2·in·out·(in + out) each update.
  */
 import type { Objective } from "../curvature/objective.js";
 import { kroneckerCosts } from "./kfac/costs.js";

@@ -8,7 +8,6 @@
  * Implementations differ from the paper in four places, each a setting: the biases of the averages (`correction`),
  * whether the decay is part of what the ratio scales (`decayPlace`), a bound on ‖p‖ (`mostNorm`), and an ε beside ‖u‖
  * (`ratioEpsilon`). pytorch_optimizer is { correction: "outside", decayPlace: "before", mostNorm: 10, ratioEpsilon: ε }.
- * Memory: two vectors as long as θ, and one for a mask that is not all. FLOPs: about 21n after the gradient.
  */
 import { biasCorrection, scaleByAdam } from "./adam.js";
 import { gradients } from "./catalogue.js";

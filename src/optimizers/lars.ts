@@ -8,7 +8,6 @@
  *
  * Arrays that do not take part (by default those with fewer than two axes) have r = 1 and λ = 0. The learning rate
  * stands outside the buffer, as in momentum; the paper's stands inside, which is the same while η is constant.
- * Memory: one vector as long as θ. FLOPs: about 11n after the gradient.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import { gradients } from "./catalogue.js";

@@ -13,9 +13,6 @@
  * Berahas, Nocedal, Takáč 2016, "A multi-batch L-BFGS method for machine learning". (There the sample is part of the
  * next batch too, which saves evaluations; here batches may be any.) To each y comes λs, as in Schraudolph, Yu, Günter
  * 2007, "A stochastic quasi-Newton method for online convex optimization": noise leaves no direction without curvature.
- *
- * Memory: 2m + 4 vectors. FLOPs: 8mn a step beside its gradients: about 1.1 of them with the search, 1 + 2·overlap
- * without (2 where overlap is 1).
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Objective } from "../curvature/objective.js";

@@ -6,7 +6,6 @@
  *     θ ← (1 − ηλ·mask) θ − η d
  *
  * Every element moves by η: rates are three to ten times smaller than AdamW's, and λ as much larger.
- * Memory: one vector as long as θ. FLOPs: 9n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";

@@ -5,8 +5,6 @@
  *     g = ∇L(θ) + λθ
  *     b ← μ b + (1 − τ) g        (b = g at the first update)
  *     θ ← θ − η b
- *
- * Memory: one vector as long as θ. FLOPs: 4n after the gradient.
  */
 import { full } from "../tensor/tensor.js";
 import { everyElement, gradients } from "./catalogue.js";

@@ -10,9 +10,6 @@
  * Singular values of X near 1 need not be exactly 1: (a, b, c) = (3.4445, −4.775, 2.0315) brings all of them into about
  * [0.7, 1.2] and grows the small ones fastest. Arrays of more than two axes count as matrices, all axes but that of
  * the outputs merged. Vectors, and the matrices named in `adamFor`, go by Adam with decoupled decay and a rate of its own.
- *
- * Memory: one vector as long as the matrices, two as long as the rest. FLOPs: with m ≤ n the sides of a matrix, 5 (4m²n +
- * 2m³) after the gradient; about 16 an element of the rest.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Tensor } from "../tensor/tensor.js";

@@ -16,9 +16,6 @@
  * F is a mean over the batch: closed form ("fisher"), from sampled targets, of the data's targets, or Gauss–Newton
  * for losses that are no likelihoods. It may be taken on the first `curvatureExamples`. s comes from conjugate gradients
  * from zero, or from a dense F.
- *
- * Memory: 6 vectors (cg), n² numbers (dense). FLOPs: a step is a gradient, up to `iterations` products (dense: n, and
- * ⅔n³), and two forward passes a trial.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";

@@ -7,7 +7,6 @@
  *     θ ← θ − η (g + μ b)
  *
  * With θ' = θ − ημb this is Nesterov's step with the gradient taken at the look-ahead point θ'.
- * Memory: one vector as long as θ. FLOPs: 6n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";

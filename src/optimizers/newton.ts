@@ -14,10 +14,8 @@
  * Levenberg 1944; Marquardt 1963; Moré & Sorensen 1983; Nocedal & Wright 2006, "Numerical optimization", chapter 4;
  * Müller & Zeinhofer 2023, "Achieving high accuracy with PINNs via energy natural gradient descent".
  *
- * Memory: n² numbers (levenbergMarquardt and gridSearch 2n², an average n² more). FLOPs: n curvature products a step
- * (less for Gauss–Newton with few outputs, 2·examples·outputs·n²; reports count n products all the same), and ⅔n³ (none),
- * ⅓n³ a trial (levenbergMarquardt, gridSearch) or about 9n³ (trustRegion). For n up to a few thousands. The batch should
- * be all of the data, or large: ρ compares two losses on it.
+ * For n up to a few thousands; a Gauss–Newton matrix with few outputs is cheaper than its n products,
+ * 2·examples·outputs·n² FLOPs. The batch should be all of the data, or large: ρ compares two losses on it.
  */
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";

@@ -6,8 +6,6 @@
  *     v ← α v + (1 − α) g²
  *     b ← μ b + g / (√v + ε)         (centered: √(v − m²) with m ← α m + (1 − α) g)
  *     θ ← θ − η b
- *
- * Memory: one vector as long as θ, one more with μ > 0, one more centered. FLOPs: 8n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";

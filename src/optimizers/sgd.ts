@@ -3,8 +3,6 @@
  *
  *     g = ∇L(θ) + λθ
  *     θ ← θ − η g
- *
- * Memory: nothing beside θ and g. FLOPs: 2n after the gradient.
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";

@@ -13,9 +13,6 @@
  *
  * Until `start` updates are done there are no roots, and the step is the grafted method's. Where the gradient is not
  * finite a step changes nothing.
- *
- * Memory: two n×n matrices for each axis of n of a block, a gradient, and a vector each for M, the grafted method and b.
- * FLOPs: each update 4·size·n an axis; a root about 10n³ (eigen), or 2n³ a product (newton).
  */
 import { compile } from "../compiler/compile.js";
 import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";

@@ -10,9 +10,6 @@
  * The first step only collects L and R and takes their eigenvectors: θ stays, and s counts from the second one. Arrays of
  * more axes have one Q an axis; vectors, and axes longer than `largestAxis`, have Q = I, which is Adam. Where the
  * gradient is not finite a step changes nothing.
- *
- * Memory: two vectors as long as θ, and for each axis of n two n×n matrices. FLOPs: each update 6·size·n for the
- * rotations and 2·size·n for the statistics of an axis; about 5n³ a refresh of it.
  */
 import { compile } from "../compiler/compile.js";
 import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";

@@ -9,8 +9,6 @@
  * clip(x, ρ) = min(max(x, −ρ), ρ). Where the curvature is small or negative, the step is that of a sign: ηρ. Averages
  * start at 0 and are not corrected. ĥ is Hutchinson's (Sophia-H) or Gauss–Newton–Bartlett's (Sophia-G), at θ before decay.
  * pytorch_optimizer's step η' clamp(m/max(h, ε'), ±p) is this one with η = pη', γ = p, ε = pε', λ = λ'/p.
- * Memory: two vectors as long as θ, with Hutchinson three. FLOPs: the gradient's and 11n; an estimate costs about two
- * gradients more.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Tensor } from "../tensor/tensor.js";
