@@ -205,7 +205,7 @@ export function readTarget(
   if (given === "none") return undefined;
   const names = Object.keys(metrics);
   const [, metric = names[0]!, digits, percent] =
-    /^(?:([a-zA-Z]+)\s*=\s*)?([-+.eE\d]+)\s*(%?)$/.exec(given) ?? [];
+    /^(?:([a-zA-Z][a-zA-Z0-9]*)\s*=\s*)?([-+.eE\d]+)\s*(%?)$/.exec(given) ?? [];
   const value = Number(digits ?? Number.NaN) / (percent === "%" ? 100 : 1);
   const goal = Object.hasOwn(metrics, metric) ? metrics[metric] : undefined;
   if (goal === undefined || !Number.isFinite(value))

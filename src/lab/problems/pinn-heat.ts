@@ -2,7 +2,7 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 import { toSide } from "./pinn-poisson.js";
 
 const options = {
@@ -32,16 +32,12 @@ function heat(dimension: number): Equation {
   };
 }
 
-/** `newton` is energy natural gradient descent (Müller & Zeinhofer 2023) with an average of the matrix. */
+/** Rates of first-order methods as Dangel et al. found them. */
 const suggested = {
-  newton: {
-    curvature: "gaussNewton",
-    globalization: "gridSearch",
-    damping: 1e-10,
-    curvatureDecay: 0.6,
-    curvatureStart: "identity",
-    tolerance: 1e-12,
-  },
+  ...secondOrder,
+  newton: { ...secondOrder.newton, damping: 1e-10, curvatureStart: "identity" },
+  adam: { learningRate: 8.6e-4 },
+  momentum: { learningRate: 0.0175, momentum: 0.99 },
 };
 
 export const pinnHeat: ProblemKind<typeof options> = {

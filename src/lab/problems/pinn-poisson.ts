@@ -3,7 +3,7 @@ import { forwardLaplacian } from "../../autodiff/index.js";
 import type { Random } from "../../nn/random.js";
 import { choice, positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions } from "./pinn.js";
+import { type Equation, physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const options = {
   dimension: positiveCount(2, "d: coordinates"),
@@ -40,15 +40,11 @@ function poisson(dimension: number, name: keyof typeof solutions): Equation {
   };
 }
 
-/** `newton` is energy natural gradient descent (Müller & Zeinhofer 2023) with an average of the matrix. */
+/** Rates of first-order methods as Dangel et al. found them. */
 const suggested = {
-  newton: {
-    curvature: "gaussNewton",
-    globalization: "gridSearch",
-    damping: 1e-11,
-    curvatureDecay: 0.6,
-    tolerance: 1e-12,
-  },
+  ...secondOrder,
+  adam: { learningRate: 1.7e-3 },
+  momentum: { learningRate: 0.018, momentum: 0.99 },
 };
 
 export const pinnPoisson: ProblemKind<typeof options> = {

@@ -48,6 +48,31 @@ export const pinnOptions = (points: { readonly boundary: number; readonly redraw
   }) as const satisfies Options;
 export type PinnOptions = SettingsOf<ReturnType<typeof pinnOptions>>;
 
+/**
+ * Settings for equations of few parameters and fixed points: energy natural gradient descent (Müller & Zeinhofer 2023)
+ * with an average of its matrix, K-FAC with steps from the quadratic model, Hessian-free.
+ */
+export const secondOrder = {
+  newton: {
+    curvature: "gaussNewton",
+    globalization: "gridSearch",
+    damping: 1e-11,
+    curvatureDecay: 0.6,
+    tolerance: 1e-12,
+  },
+  kfac: {
+    step: "quadratic",
+    estimator: "exact",
+    damping: 1e-20,
+    dampingInterval: 0,
+    factorDecay: 0.92,
+    factorStart: "identity",
+    factorInterval: 1,
+    inverseInterval: 1,
+  },
+  hessianFree: { damping: 500, iterations: 300, tolerance: 1e-12 },
+} satisfies Problem["suggested"];
+
 /** Evaluated points to trained ones. */
 const evaluated = 10;
 
