@@ -82,7 +82,17 @@ function start(objective: Objective, given: readonly Group[]): Training {
   const [only] = taken;
   if (taken.length === 1) return only!.optimizer.start(objective);
   const together = taken.filter(({ optimizer }) => isFirstOrder(optimizer));
-  if (together.length === taken.length) return oneProgram(taken).start(objective);
+  if (together.length === taken.length) {
+    const training = oneProgram(taken).start(objective);
+    return {
+      ...training,
+      step() {
+        // The rates are inside; the program's own is 1.
+        const { learningRate: _, ...report } = training.step();
+        return report;
+      },
+    };
+  }
   const units = [
     ...taken
       .filter(({ optimizer }) => !isFirstOrder(optimizer))
