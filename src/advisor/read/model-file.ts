@@ -5,6 +5,7 @@ import { AdvisorError } from "../error.js";
 import type { Architecture } from "../model.js";
 import { isConfig, readConfig } from "./config.js";
 import { isObject, parseJson } from "./json.js";
+import { isKeras, readKeras } from "./keras.js";
 import { isLayerList, readLayerList } from "./layer-list.js";
 import { readOnnx } from "./onnx.js";
 import { readSafetensors, readShards } from "./safetensors.js";
@@ -15,10 +16,17 @@ export interface ReadOptions {
   readonly tokens?: number;
 }
 
-const formats = "safetensors (or its index.json), ONNX and a Hugging Face config.json";
+const formats =
+  "safetensors (or its index.json), ONNX, a Hugging Face config.json and a TensorFlow.js model.json";
 const longestJson = 64_000_000;
 /** What is looked for in a folder, the most telling first. */
-const inFolder = ["config.json", "model.safetensors.index.json", "model.safetensors", "model.onnx"];
+const inFolder = [
+  "config.json",
+  "model.safetensors.index.json",
+  "model.safetensors",
+  "model.onnx",
+  "model.json",
+];
 
 /**
  * The architecture that a file, a folder or a list of widths describes. Never reads weights.
@@ -80,8 +88,9 @@ const isJson = (head: Uint8Array, name: string): boolean =>
 
 function readJson(value: unknown, path: string, tokens: number | undefined): Architecture {
   if (isObject(value) && "weight_map" in value) return readShards(value, path, tokens);
+  if (isKeras(value)) return readKeras(value, path, tokens);
   if (isConfig(value)) return readConfig(value, basename(path), tokens);
   throw new AdvisorError(
-    `"${path}" is JSON of another kind; a safetensors index has weight_map, a config.json has model_type`,
+    `"${path}" is JSON of another kind; a safetensors index has weight_map, a config.json has model_type, a TensorFlow.js model has modelTopology`,
   );
 }
