@@ -10,6 +10,7 @@ import {
   type CostFlags,
   type InfoFlags,
   type ListFlags,
+  type MetaTrainFlags,
   type NoiseFlags,
   type ProbeFlags,
   type RaceFlags,
@@ -205,6 +206,28 @@ const costs = program
   .option("-o, --optimizer <name:settings...>", "only these (default: all, with their own defaults)");
 addEngineOptions(costs).action(async (model: string, flags: CostFlags) => {
   await (await import("./costs.js")).costs(model, flags);
+});
+
+const metaTrain = program
+  .command("meta-train")
+  .summary("train the learned optimizer, or compare its weights with Adam")
+  .description(
+    "Trains the network of the learned optimizer by persistent evolution strategies on a family of small problems,\n" +
+      "recording and saving as it goes. With --compare: steps to targets on problems that it has not seen, beside Adam\n" +
+      "tuned for each.",
+  )
+  .option("--seed <number>", "of everything random (default: 0; of --compare: 1)")
+  .option("--steps <count>", "updates of the network's weights (default: 6000)")
+  .option("--pairs <count>", "pairs of trainings under opposite perturbations (default: 32)")
+  .option("--sigma <size>", "standard deviation of the perturbations (default: 0.02)")
+  .option("--learning-rate <rate>", "of Adam on the weights, at first (default: 0.003)")
+  .option("--validate-every <updates>", "updates between validations and checkpoints (default: 100)")
+  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
+  .option("--resume <folder>", "go on with what was begun there")
+  .option("--compare [weights]", "a learned.safetensors (default: the weights of this package)")
+  .option("--problems <count>", "problems of the comparison (default: 25)");
+addEngineOptions(metaTrain).action(async (flags: MetaTrainFlags) => {
+  await (await import("./meta-train.js")).metaTrainCommand(flags);
 });
 
 program

@@ -94,6 +94,20 @@ export interface RecommendFlags {
   readonly expertise?: string;
   readonly json?: boolean;
 }
+export interface MetaTrainFlags extends EngineFlags {
+  readonly seed?: string;
+  readonly steps?: string;
+  readonly pairs?: string;
+  readonly sigma?: string;
+  readonly learningRate?: string;
+  readonly validateEvery?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  /** A file of weights; true for those of the package. */
+  readonly compare?: string | true;
+  readonly problems?: string;
+  readonly json?: boolean;
+}
 export interface InfoFlags {
   readonly json?: boolean;
 }

@@ -5,37 +5,34 @@ import type { RunStatus } from "../lab/run.js";
 import type { Limits } from "../lab/settings.js";
 import { plain, symbol } from "./text.js";
 
-export interface Progress {
+export interface Progress extends Omit<ProgressLine, "update"> {
   update(status: RunStatus): void;
-  /** A line that stays, above the one that changes. */
-  note(line: string): void;
-  /** Clears the line that changes. */
-  end(): void;
 }
 
 /** Milliseconds between two refreshments of a terminal's line, and between two lines elsewhere. */
 const [refreshment, report] = [100, 10_000];
 
-export function showProgress(label: string, limits: Limits): Progress {
+/** One line on standard error that changes in a terminal; elsewhere a line now and then. */
+export interface ProgressLine {
+  /** The text is made only when it is shown. */
+  update(text: () => string): void;
+  /** A line that stays, above the one that changes. */
+  note(line: string): void;
+  end(): void;
+}
+
+export function showLine(): ProgressLine {
   const live = process.stderr.isTTY === true;
-  const began = performance.now();
-  let shown = live ? Number.NEGATIVE_INFINITY : began;
-  let firstStep: number | undefined;
-  let firstSeconds = 0;
+  let shown = live ? Number.NEGATIVE_INFINITY : performance.now();
   const clear = () => {
     if (live) process.stderr.write("\r\x1b[2K");
   };
   return {
-    update(status) {
+    update(text) {
       const now = performance.now();
-      if (firstStep === undefined) {
-        firstStep = status.step;
-        firstSeconds = status.seconds;
-      }
       if (now - shown < (live ? refreshment : report)) return;
       shown = now;
-      const rate = (status.step - firstStep) / Math.max(status.seconds - firstSeconds, 1e-9);
-      const line = plain(describe(label, limits, status, rate));
+      const line = plain(text());
       if (live) process.stderr.write(`\r\x1b[2K${cut(line, (process.stderr.columns || 80) - 1)}`);
       else process.stderr.write(`${line}\n`);
     },
@@ -44,6 +41,19 @@ export function showProgress(label: string, limits: Limits): Progress {
       process.stderr.write(`${plain(line)}\n`);
     },
     end: clear,
+  };
+}
+
+export function showProgress(label: string, limits: Limits): Progress {
+  const line = showLine();
+  let first: { readonly step: number; readonly seconds: number } | undefined;
+  return {
+    ...line,
+    update(status) {
+      first ??= { step: status.step, seconds: status.seconds };
+      const rate = (status.step - first.step) / Math.max(status.seconds - first.seconds, 1e-9);
+      line.update(() => describe(label, limits, status, rate));
+    },
   };
 }
 

@@ -17,6 +17,7 @@ export { kfac, startKfac } from "./kfac.js";
 export { lamb } from "./lamb.js";
 export { lars } from "./lars.js";
 export { lbfgs } from "./lbfgs.js";
+export { learned, learnedStep } from "./learned.js";
 export { lion } from "./lion.js";
 export {
   type About,

@@ -12,6 +12,7 @@ import { kfac } from "./kfac.js";
 import { lamb } from "./lamb.js";
 import { lars } from "./lars.js";
 import { lbfgs } from "./lbfgs.js";
+import { learned } from "./learned.js";
 import { lion } from "./lion.js";
 import type { Method } from "./method.js";
 import { momentum } from "./momentum.js";
@@ -40,6 +41,7 @@ export const optimizers = {
   rmsprop,
   lion,
   adafactor,
+  learned,
   lars,
   lamb,
   adahessian,
