@@ -2,21 +2,21 @@
  * The weights that the package ships, φ [221] as 32-bit floats in base64: those of assets/learned.safetensors, whose
  * metadata name the command that made them. Written by scripts/embed-learned.ts; not to be edited.
  *
- *     thalweg meta-train --seed 0 --steps 1000 --pairs 32 --sigma 0.02 --learning-rate 0.002 --threads 1     (best after 200 updates)
+ *     thalweg meta-train --seed 0 --steps 2100 --pairs 32 --sigma 0.02 --learning-rate 0.003 --threads 1     (best after 1700 updates)
  */
 const base64 = [
-  "VC6cPU8pT71++LY9CYCsvZv7Eb12Xse87/t2PhQnrD2Rgaw8XyCNvHM7Qb5ks1I+cHZ4Pbxnmrwxr5k8ckLDvdCZujy5Rfa8GlRW",
-  "vpwmKD6IFI08aRkkO1fR+73oj1U90w7Zuzt9ubwbH+K970MTvliFuTy7Gk28Z+21ve/g6b3JSW48yFXFu1xBgT0WhLC98Am2PFGK",
-  "6LwwGOu9opxWvjcZgzx8m2Y9IXA6vZyU3T2mLFA98dAMPdIAAD7ORzW+pZq0vBrSETsaFR69ZKS9vEaevL3h9Ow7rPnBPTzxej3n",
-  "to+8rkIxPDEwY745AU+6BrQvPR3RpLxbSn+9SjNlvThUPD3H84K84yNVPakpeT7m+Jo8SVoyPE+rgr5pTJ89GWK4PHJHzTzcens9",
-  "6HR0PsuihT/NU4K/CxM0vfah1L1OHVM9TymZOzY5Pr6Ggle+h4j5vGAe1jp8/zg9n8qJPcfUEz05dfW882GFvnKJgD6wdUY8w41e",
-  "vU0+Wz1acYK9bHIUPaxosLyjx0q+qfuFPXOigjtFaeK6uAvgvRbe8b4sEsY8KRDXvHyjMz7pC6++VliEvIjtpbybs9a92dyfvX9J",
-  "dT3qYXw7ILpFPfqAcL7n4GU8vRjKPGkXc70JrUe+GnNdvKaTUrwyQ0q+a93jvcqOW7zsiF48vjGFvjSkh74SLhC9NlF4vAK5Njz1",
-  "HqO8O2AOPRg/NDvfQJm+IUTfu0jbbDsYRjo9HdOrvjV8hD4zyDU85P+cvDe9fb0AR8+8zWBFvQxHZrzhFri9SLH5PNyiWLzjhN28",
-  "hxV5vc9/4D1A1yK9jJmfvDE6LLze9Ho+He1EvUMyBL3DUYy9li7TvWucOzyd6Ki7AWW/PXERpD392Oa6N1IqPDI2Hb73Auw9p+iJ",
-  "vFwqNTwkKZu9UlmCvlZJkbzSRi88Th4mPtpoRDuR6eO8ebFRPOi/9T5kFE095ZeauxfYgrzFurm8y8hcvBt/cj+/BU29VoBBu0TO",
-  "2jyA8ZI8F9Z4P5R12zsiWyI9bpEWPLmOA73cHv89ynrVPk69Ej2Uq+c88CayPlwTgb/Op7O8tpIDPYaBNzvHfCg5ZbWEP37ePzp6",
-  "C3i/7qwmPFCoeL0w3Ia+yOLkvZ7NET0B3nk8z6MmvSPeFLxH3I88u0xruZxWH7wFBrQ8u8TKvMl7s7w=",
+  "4oY6PlI6Mb7wqL897UfnvS9NQTx2wW29xxxjPfwRXj6WaaA9/fwuvkgEdr5pTVE+d0w0PMregjqQChO8M/CPvfH6Uj1rPaC94pSY",
+  "vlA49T1rfNq9eXS0vWkiZL1SgqE9FH0TPmRMabszf2y+jDJdvuyE7Dyvt9u9GLRGPdvlob1jdq+86YSCPSgvir3Iq8m9gCImO6mO",
+  "5DxpOz2+mvIKvofNHT6zgdS8rxiCPChsmTwVMPk8basHPgTd2D0K6v69OZgdPbR2AD3+UNW8UMPrPcmGkTy6zRu9QD+6OwxdTD7R",
+  "kx2+P14ovL1pQb48wK29sXdcvfM2vLzmge69rtibvV5D0T22peE8sqQzPg+BkD5bDI49O0kyPREIkr7IozA+yB81vkrECzu9OzY9",
+  "OCU0Pt3/bT9H+nu/FigOvub5Rr01L8o9GL1DvBKgoL6C3Iy+ezuEPaKB3L33Yj89WNjIPZ4jMz3aW06+W3KSvnldnD6zh/+7ogGa",
+  "vSOYpT17hQ2+7UsxPmydK7xXZoW++MclPUhTmb0Kw7k9N/ssPU7hA7+rMei8cb5EPI8DLT2nXIi+T3c/PNvhf71dY8u8TeLlvR//",
+  "gz1jTfs9YgUfPSh1qr4zD4I9sxv9uzLwNb7nahu+XgbdvT8dCL33a2q+w6tuvir2Zjzzce08WjF0vgCjnr6HYMy93Wz3u9Uz9j2b",
+  "/ee9PETfPdhh1T1xp7C+/CuXvYeDmLyy6kg+muK2vkiGsz72kjo95u6BvWlzQb5/oJs9gEKEPG15Ub2uzra9kpMvvYEtDD2QO5K9",
+  "bpEgvXuapD11pgG9L8A6vqfVhbzN7hU+30p5vkW1u7yKQys9sR+lvG8HCju3muA7RHHwPXmTSD7f3Nc9qxt8vUoT5707gxA+bTqC",
+  "PGPfxzzfoaG9/peKvsxjOj2YUXY9oexgPEWYijzxZ5U9jY3rvDW9FD+1q1c9nB6zvP/WeL0R8cq9qv+wPUi2dj+j6pS7h60dvmEA",
+  "qT2c/RW9CcNtP9I5tDvhfX89hqHjvFPmLL0wlx0+CKihPpT69ju7sCM+kaoKP90Il7+80yY+ToPEukyF57sqwC2+PhN9P0aXkT3x",
+  "mXK/OJFnPBgGSr0aVIa+9zVRu5+j8L0K4hc+P+0LvrnbEb3wEwo9RdKPvFFmdb06KVI9ZlgevaJOzb0=",
 ].join("");
 
 /** φ, a new array. */
