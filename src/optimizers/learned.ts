@@ -7,7 +7,7 @@
  *     (direction, magnitude) = network(x; φ)
  *     θ ← θ − η · 0.02 · direction · exp(0.5 · magnitude)
  *
- * η is 1: the network sets the size of the step itself. Memory: four vectors as long as θ, three rows and three columns
+ * η is 1 where the network sets the size of the step itself; larger models than those of the family need less. Memory: four vectors as long as θ, three rows and three columns
  * of each matrix, three of each vector. FLOPs: about 332n after the gradient.
  */
 import { type ModelShape, parameterCount } from "../curvature/model-shape.js";
@@ -103,7 +103,7 @@ export const learned = firstOrderMethod(
     name: "learned",
     family: "first order",
     description:
-      "A small network, meta-trained on small dense networks, computes each step: nothing to tune, inside its family.",
+      "A small network computes each step: nothing to tune for networks like those it was meta-trained on, small and dense.",
     reference:
       "Metz et al. 2022, Practical tradeoffs between memory, compute, and performance in learned optimizers",
     asks: gradients,
@@ -131,7 +131,7 @@ export const learned = firstOrderMethod(
         evaluations: { gradients: 1 },
       };
     },
-    options: rateOptions(1, [0.3, 3]),
+    options: rateOptions(1, [0.03, 1]),
   },
   () => [learnedStep((dtype) => constant([...shippedWeights()], dtype))],
 );

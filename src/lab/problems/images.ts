@@ -71,6 +71,7 @@ const mlpSuggested = {
   adagrad: { learningRate: 0.05 },
   lion: { learningRate: 3e-4 },
   adafactor: { learningRate: 0.03, ...toZero("linear", 3000) },
+  learned: { learningRate: 0.1 },
   lars: { learningRate: 5, ...toZero("cosine", 4000) },
   lamb: { learningRate: 5e-3 },
   adahessian: { learningRate: 0.05, ...toZero("cosine", 3000) },

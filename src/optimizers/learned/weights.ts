@@ -2,7 +2,7 @@
  * The weights that the package ships, φ [221] as 32-bit floats in base64: those of assets/learned.safetensors, whose
  * metadata name the command that made them. Written by scripts/embed-learned.ts; not to be edited.
  *
- *     thalweg meta-train --seed 0 --steps 2100 --pairs 32 --sigma 0.02 --learning-rate 0.003 --threads 1     (best after 1700 updates)
+ *     thalweg meta-train --seed 0 --steps 1700 --pairs 32 --sigma 0.02 --learning-rate 0.003 --threads 1     (best after 1700 updates)
  */
 const base64 = [
   "4oY6PlI6Mb7wqL897UfnvS9NQTx2wW29xxxjPfwRXj6WaaA9/fwuvkgEdr5pTVE+d0w0PMregjqQChO8M/CPvfH6Uj1rPaC94pSY",

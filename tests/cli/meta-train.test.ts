@@ -1,0 +1,29 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../lab/folder.js";
+import { thalweg } from "./command.js";
+
+test("what cannot be is refused in one line", () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "w.safetensors"), "nothing");
+  const refused = (...args: string[]) => {
+    const { code, stderr, stdout } = thalweg(folder, ["meta-train", ...args]);
+    expect(stdout).toBe("");
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    return { code, message: stderr.trim() };
+  };
+  expect(refused("--sigma", "0")).toEqual({
+    code: 2,
+    message: 'error: --sigma is "0"; use a number above 0',
+  });
+  expect(refused("--resume", "there", "--pairs", "4")).toMatchObject({ code: 2 });
+  expect(refused("--resume", "there")).toMatchObject({
+    code: 1,
+    message: expect.stringContaining("holds no meta-training"),
+  });
+  expect(refused("--compare", "w.safetensors")).toMatchObject({
+    code: 1,
+    message: expect.stringContaining("are no safetensors file"),
+  });
+});
