@@ -47,6 +47,8 @@ Examples:
   thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
   thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
+  thalweg advise config.json --task language-model --batch 8 --hardware h100
+  thalweg costs 784-1000-500-10 --batch 256      memory, FLOPs, time of every optimizer
   thalweg optimizers adamw                       what it does and costs, and every setting
   thalweg info                                   this machine: libraries, threads, speed
 
@@ -193,7 +195,8 @@ const costs = program
   .summary("count what every optimizer would cost on a model")
   .description(
     "Counts memory, FLOPs, time and communication of a step with every optimizer, before anything is trained.\n" +
-      "A model is a list of widths (784-1000-10) or a problem (digits-cnn).",
+      "A model is a list of widths (784-1000-10), a problem (digits-cnn), or a file: config.json of Hugging Face,\n" +
+      "safetensors (or its index), ONNX, Keras or TensorFlow.js model.json. Weights are never read.",
   )
   .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
   .option(
