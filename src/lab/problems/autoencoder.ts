@@ -34,12 +34,23 @@ const options = {
   ),
   activation: activationOption("tanh"),
   initial: choice(
-    "sparse",
-    ["sparse", "glorot"],
-    "weights at the start: 15 a unit, N(0, 1) (Martens 2010), or uniform",
+    "glorot",
+    ["glorot", "sparse"],
+    "weights at the start: uniform, or 15 a unit, N(0, 1) (Martens 2010)",
   ),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
 } as const satisfies Options;
+
+/** The best of the grids in docs/scenarios.md. */
+const suggested = {
+  sgd: { learningRate: 0.1, clipNorm: 10 },
+  momentum: { learningRate: 0.03, clipNorm: 10 },
+  nesterov: { learningRate: 0.03, clipNorm: 10 },
+  adam: { learningRate: 1e-3 },
+  adamw: { learningRate: 1e-3 },
+  kfac: { step: "quadratic", damping: 10, leastDamping: 1e-5, factorInterval: 5, inverseInterval: 20 },
+  hessianFree: { damping: 10, preconditioner: "none" },
+};
 
 export const autoencoder: ProblemKind<typeof options> = {
   name: "autoencoder",
@@ -66,8 +77,8 @@ export const autoencoder: ProblemKind<typeof options> = {
       summary:
         `${[train.inputShape[0], ...widths].join("-")} ${given.activation}, ` +
         `${formatCount(network.layout.size)} parameters; ${formatCount(train.size)} images to learn, ${formatCount(test.size)} to test`,
-      defaults: { batch: 500, steps: 5000, evaluateEvery: 50, target: undefined },
-      suggested: {},
+      defaults: { batch: 250, steps: 5000, evaluateEvery: 50, target: undefined },
+      suggested,
       metrics: { trainingError: "min", trainingLoss: "min", error: "min", loss: "min" },
       start: startSupervised({
         model: network,

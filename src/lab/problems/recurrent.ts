@@ -232,7 +232,14 @@ const solvedAt = (metric: string): Pick<Problem, "defaults"> => ({
     target: { metric, value: 0.99, goal: "max" },
   },
 });
-const suggested = {};
+/** The best of the grids in docs/scenarios.md. */
+const suggested = {
+  sgd: { learningRate: 0.1, clipNorm: 1 },
+  momentum: { learningRate: 0.03, clipNorm: 1 },
+  nesterov: { learningRate: 0.03, clipNorm: 1 },
+  adam: { learningRate: 1e-3, clipNorm: 1 },
+  hessianFree: { structuralDamping: 0.1, iterations: 100 },
+};
 
 const kind = <O extends Options>(definition: ProblemKind<O>) => definition;
 const numberOptions = {
