@@ -48,7 +48,7 @@ const suggested = {
   nesterov: { learningRate: 0.03, clipNorm: 10 },
   adam: { learningRate: 1e-3 },
   adamw: { learningRate: 1e-3 },
-  kfac: { step: "quadratic", damping: 10, leastDamping: 1e-5, factorInterval: 5, inverseInterval: 20 },
+  kfac: { step: "quadratic", damping: 0.1, leastDamping: 0.02, factorInterval: 2, inverseInterval: 10 },
   hessianFree: { damping: 10, preconditioner: "none" },
 };
 
