@@ -8,7 +8,7 @@
  * that a machine that grows slower or faster is unfair to nobody. A race is resumed by running it again: finished runs
  * stay, an unfinished one goes on from its checkpoint.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Coverage } from "../optimizers/optimizer.js";
@@ -29,7 +29,7 @@ import {
   type RunSettings,
   validate,
 } from "./settings.js";
-import { makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
+import { beginFolder, makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
@@ -187,7 +187,14 @@ export async function runRace(
   makeFolder(folder);
   const release = await lockFolder(folder);
   try {
-    if (!existsSync(join(folder, "race.json"))) begin(runtime, folder, settings);
+    if (!existsSync(join(folder, "race.json")))
+      beginFolder(folder, "race.json", {
+        format: "thalweg-race",
+        version: 1,
+        created: new Date().toISOString(),
+        settings,
+        environment: describeEnvironment(runtime),
+      });
     const entries = entriesOf(folder, settings);
     for (const [index, entry] of entries.entries()) {
       if (options.signal?.aborted) break;
@@ -207,20 +214,4 @@ export async function runRace(
   } finally {
     release();
   }
-}
-
-function begin(runtime: Runtime, folder: string, settings: RaceSettings): void {
-  const present = readdirSync(folder).filter((name) => name !== "lock");
-  if (present.length > 0)
-    throw new UserError(
-      `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,
-    );
-  const record = {
-    format: "thalweg-race",
-    version: 1,
-    created: new Date().toISOString(),
-    settings,
-    environment: describeEnvironment(runtime),
-  };
-  replaceFile(join(folder, "race.json"), `${JSON.stringify(record, undefined, 2)}\n`);
 }

@@ -271,6 +271,20 @@ export function makeFolder(folder: string): void {
   }
 }
 
+/**
+ * Writes the record that tells what a folder of runs is for, before anything else is in it.
+ *
+ * @throws UserError when something is.
+ */
+export function beginFolder(folder: string, file: string, record: object): void {
+  const present = readdirSync(folder).filter((name) => name !== "lock");
+  if (present.length > 0)
+    throw new UserError(
+      `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,
+    );
+  replaceFile(join(folder, file), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
 function store(
   folder: string,
   settings: RunSettings,

@@ -9,7 +9,7 @@
  *
  * A search is resumed by running it again: trials that have ended stay.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../runtime/runtime.js";
@@ -30,7 +30,7 @@ import {
   type RunSettings,
   validate,
 } from "./settings.js";
-import { type Measurement, makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
+import { beginFolder, type Measurement, makeFolder, type RunRecord, readRun, runExists } from "./store.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const finite = v.pipe(v.number(), v.finite());
@@ -141,7 +141,13 @@ export async function tune(
   makeFolder(folder);
   const release = await lockFolder(folder);
   try {
-    if (!existsSync(join(folder, "tune.json"))) begin(folder, settings);
+    if (!existsSync(join(folder, "tune.json")))
+      beginFolder(folder, "tune.json", {
+        format: "thalweg-tune",
+        version: 1,
+        created: new Date().toISOString(),
+        settings,
+      });
     const quality = qualityOf(settings.limits);
     const points = pointsOf(settings);
     const total = points.length * settings.seeds.length;
@@ -172,16 +178,6 @@ export async function tune(
   } finally {
     release();
   }
-}
-
-function begin(folder: string, settings: TuneSettings): void {
-  const present = readdirSync(folder).filter((name) => name !== "lock");
-  if (present.length > 0)
-    throw new UserError(
-      `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,
-    );
-  const record = { format: "thalweg-tune", version: 1, created: new Date().toISOString(), settings };
-  replaceFile(join(folder, "tune.json"), `${JSON.stringify(record, undefined, 2)}\n`);
 }
 
 /** Trials before the median says anything, and the share of the budget that every trial has. */
