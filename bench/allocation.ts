@@ -2,30 +2,14 @@
  * A training step allocates nothing after the first: the heap and the arena over 10,000 Adam steps.
  *   npm run bench:allocation
  */
-import { createObjective } from "../src/curvature/objective.js";
-import { layoutOf } from "../src/nn/parameters.js";
 import { createOptimizer } from "../src/optimizers/index.js";
 import { createRuntime } from "../src/runtime/runtime.js";
-import { initialize, viewsOf, workloads } from "./workloads.js";
+import { workloads } from "./workloads.js";
 
 const collect = (globalThis as { gc?: () => void }).gc;
 if (!collect) throw new Error("run with node --expose-gc");
-const workload = workloads["mlp-small"]!();
 const runtime = await createRuntime();
-const objective = createObjective(runtime, {
-  layout: layoutOf(
-    Object.fromEntries(workload.parameters.map(([name, shape]) => [name, { dtype: "f32" as const, shape }])),
-  ),
-  parameters: initialize(workload),
-  batch: workload.data.map(({ dtype, shape }) => ({ dtype, shape })),
-  trace: (parameters, batch) => ({
-    loss: workload.loss(viewsOf(workload, parameters), batch),
-    state: undefined,
-  }),
-});
-workload.data.forEach((array, index) => {
-  objective.batch[index]!.set(array.data);
-});
+const objective = workloads["mlp-small"]!()(runtime);
 const training = createOptimizer("adam", {}).start(objective);
 for (let step = 0; step < 2000; step++) training.step();
 
