@@ -75,7 +75,7 @@ function ours(workload: string, operation: string, threads: number): number {
   return line.milliseconds as number;
 }
 /** PyTorch's fastest implementation of the step: the peer tries layouts and fused or single-tensor updates. */
-function torch(workload: string, operation: string, threads: number): number {
+function torch(workload: string, operation: string, threads: number): number | undefined {
   const line = lineOf("/usr/bin/python3", [
     join(here, "peers/torch_peer.py"),
     workload,
@@ -87,8 +87,10 @@ function torch(workload: string, operation: string, threads: number): number {
     "--cell-seconds",
     values.seconds,
   ]);
-  if (typeof line.skipped === "string")
-    throw new Error(`PyTorch cannot run ${workload} ${operation}: ${line.skipped}`);
+  if (typeof line.skipped === "string") {
+    process.stderr.write(`PyTorch cannot run ${workload} ${operation}: ${line.skipped}\n`);
+    return undefined;
+  }
   return line.ms_per_step_median as number;
 }
 const rows: {
@@ -106,8 +108,12 @@ for (const threads of values.threads.split(",").map(Number))
   for (const workload of values.workloads.split(","))
     for (const operation of values.operations.split(",")) {
       const pairs: { ours: number; torch: number }[] = [];
-      for (let round = 0; round < Number(values.rounds); round++)
-        pairs.push({ ours: ours(workload, operation, threads), torch: torch(workload, operation, threads) });
+      for (let round = 0; round < Number(values.rounds); round++) {
+        const theirs = torch(workload, operation, threads);
+        if (theirs === undefined) break;
+        pairs.push({ ours: ours(workload, operation, threads), torch: theirs });
+      }
+      if (pairs.length === 0) continue;
       const ratios = pairs.map((pair) => pair.ours / pair.torch);
       const row = {
         workload,
