@@ -90,14 +90,22 @@ function writeShifted(
   start: number,
 ): void {
   const [height, width, channels] = shape as [number, number, number];
-  let at = start;
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) {
-      const [fromY, fromX] = [y - down, x - right];
-      const inside = fromY >= 0 && fromY < height && fromX >= 0 && fromX < width;
-      const from = (fromY * width + fromX) * channels;
-      for (let c = 0; c < channels; c++) out[at++] = inside ? image[from + c]! : 0;
-    }
+  const row = width * channels;
+  const moved = right * channels;
+  // Within a row, what comes from inside of the image is one run.
+  const first = Math.min(row, Math.max(0, moved));
+  const last = Math.min(row, Math.max(0, row + moved));
+  for (let y = 0; y < height; y++) {
+    const at = start + y * row;
+    const fromY = y - down;
+    const inside = fromY >= 0 && fromY < height;
+    const from = fromY * row - moved;
+    const begin = inside ? first : row;
+    const end = inside ? last : row;
+    for (let j = 0; j < begin; j++) out[at + j] = 0;
+    for (let j = begin; j < end; j++) out[at + j] = image[from + j]!;
+    for (let j = end; j < row; j++) out[at + j] = 0;
+  }
 }
 
 /** 32 bits that depend on three numbers in no simple way. */
