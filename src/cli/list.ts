@@ -3,6 +3,7 @@ import pc from "picocolors";
 import { describeMethod } from "../lab/catalogue.js";
 import { UserError } from "../lab/errors.js";
 import type { ProblemKind } from "../lab/problem.js";
+import { importProblem, isModulePath } from "../lab/problems/own.js";
 import { problems } from "../lab/problems/registry.js";
 import { didYouMean } from "../optimizers/names.js";
 import { type OptimizerName, optimizers } from "../optimizers/registry.js";
@@ -16,7 +17,9 @@ export async function list(name: string | undefined, { json = false }: ListFlags
     else showAll();
     return;
   }
-  const problem = problems.find((candidate) => candidate.name === name);
+  const problem = isModulePath(name)
+    ? await importProblem(name)
+    : problems.find((candidate) => candidate.name === name);
   const method = Object.hasOwn(optimizers, name) ? optimizers[name as OptimizerName] : undefined;
   if (problem) {
     if (json) printJson(describe(problem));

@@ -2,13 +2,16 @@
 import type { Architecture } from "../advisor/model.js";
 import { readModel } from "../advisor/read/model-file.js";
 import { architectureOf } from "../advisor/read/objective.js";
-import { openProblem, problems } from "../lab/problems/registry.js";
+import { isModulePath } from "../lab/problems/own.js";
+import { loadProblem, problems } from "../lab/problems/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { readProblem } from "./options.js";
 
 /** Whether a text names a problem that can be trained here. */
-export const isProblem = (text: string): boolean =>
-  problems.some((problem) => problem.name === text.split(":")[0]);
+export function isProblem(text: string): boolean {
+  const [name] = text.split(":") as [string];
+  return isModulePath(name) || problems.some((problem) => problem.name === name);
+}
 
 /**
  * Reads a model from what was typed.
@@ -19,8 +22,12 @@ export async function openModel(text: string, batch: number | undefined, runtime
   return isProblem(text) ? problemModel(text, batch, await runtime()) : readModel(text);
 }
 
-function problemModel(text: string, given: number | undefined, runtime: Runtime): Architecture {
-  const problem = openProblem(readProblem(text));
+async function problemModel(
+  text: string,
+  given: number | undefined,
+  runtime: Runtime,
+): Promise<Architecture> {
+  const problem = await loadProblem(readProblem(text));
   const batch = given ?? problem.defaults.batch;
   const instance = problem.start(runtime, { seed: 0, batch });
   try {

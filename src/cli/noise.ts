@@ -3,7 +3,7 @@ import pc from "picocolors";
 import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
 import { type FactorDrift, measureDrift, measureNoise, type NoiseMeasurement } from "../lab/noise.js";
-import { openProblem } from "../lab/problems/registry.js";
+import { loadProblem } from "../lab/problems/registry.js";
 import { restore } from "../lab/run.js";
 import { modelArrays, optimizerFor } from "../lab/session.js";
 import { readArrays, readRun } from "../lab/store.js";
@@ -22,7 +22,7 @@ export async function noise(problemText: string | undefined, flags: NoiseFlags):
   if (flags.run !== undefined && problemText !== undefined)
     throw new UsageError(`"${problemText}" is given beside --run, which measures the problem it finds`);
   const record = flags.run === undefined ? undefined : readRun(flags.run);
-  const problem = openProblem(record?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
+  const problem = await loadProblem(record?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
   const seed = readCount("seed", flags.seed, 0) ?? record?.settings.seed ?? 0;
   const smallest = readCount("smallest", flags.smallest) ?? 8;
   const batches = readCount("batches", flags.batches, 4) ?? 64;

@@ -1,4 +1,5 @@
 /** Options that commands share, and the reading of their values. */
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../lab/errors.js";
 import type { EngineSettings, Limits, OptimizerSettings, ProblemSettings, Target } from "../lab/settings.js";
@@ -145,9 +146,13 @@ export function readNamed(text: string): {
   const [, name, rest] = /^([^:]*)(?::(.*))?$/s.exec(text)!;
   if (!/^[a-z][a-zA-Z0-9-]{0,63}$/.test(name!))
     throw new UsageError(`"${text}" begins with no name; write name or name:setting=value,setting=value`);
+  return { name: name!, settings: readSettingList(text, rest ?? "") };
+}
+
+function readSettingList(text: string, list: string): Record<string, string> {
   const settings: Record<string, string> = {};
   let last: string | undefined;
-  for (const part of rest === undefined || rest === "" ? [] : rest.split(",")) {
+  for (const part of list === "" ? [] : list.split(",")) {
     const equals = part.indexOf("=");
     const key = part.slice(0, Math.max(0, equals)).trim();
     if (settingName.test(key)) {
@@ -157,11 +162,20 @@ export function readNamed(text: string): {
     } else if (last !== undefined) settings[last] += `,${part}`;
     else throw new UsageError(`"${part}" in "${text}" is no setting; write setting=value`);
   }
-  return { name: name!, settings };
+  return settings;
 }
 
 export const readOptimizer = (text: string): OptimizerSettings => readNamed(text);
+
+/**
+ * "digits-mlp:hidden=64", or a module of one's own, "./valley.ts:width=0.01", whose name is known once it is loaded.
+ *
+ * @throws UsageError
+ */
 export function readProblem(text: string): ProblemSettings {
+  const [, path, rest] = /^(.+?\.[cm]?[jt]s)(?::(.*))?$/s.exec(text) ?? [];
+  if (path !== undefined)
+    return { name: "own", file: resolve(path), options: readSettingList(text, rest ?? "") };
   const { name, settings } = readNamed(text);
   return { name, options: settings };
 }

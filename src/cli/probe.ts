@@ -5,7 +5,7 @@ import type { CurvatureKind } from "../curvature/products.js";
 import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
 import { probe as measure, type Probe } from "../lab/probe.js";
-import { openProblem } from "../lab/problems/registry.js";
+import { loadProblem } from "../lab/problems/registry.js";
 import { restore } from "../lab/run.js";
 import { modelArrays } from "../lab/session.js";
 import { readArrays, readRun } from "../lab/store.js";
@@ -27,7 +27,7 @@ export async function probe(problemText: string | undefined, flags: ProbeFlags):
   if (flags.run !== undefined && problemText !== undefined)
     throw new UsageError(`"${problemText}" is given beside --run, which probes the problem it finds`);
   const run = flags.run === undefined ? undefined : readRun(flags.run);
-  const problem = openProblem(run?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
+  const problem = await loadProblem(run?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
   const seed = readCount("seed", flags.seed, 0) ?? run?.settings.seed ?? 0;
   const batch = readCount("batch", flags.batch) ?? 256;
   const batches = readCount("batches", flags.batches, 2) ?? 4;

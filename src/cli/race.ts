@@ -6,7 +6,7 @@ import { coverageSection, splitSection, timeSplits } from "../lab/account.js";
 import { UserError } from "../lab/errors.js";
 import { formatCount, formatMetric, formatSeconds } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
-import { openProblem } from "../lab/problems/registry.js";
+import { loadProblem } from "../lab/problems/registry.js";
 import { labelsOf, type RaceRecord, type RaceSettings, readRaceSettings, runRace } from "../lab/race.js";
 import { describeTarget, raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
@@ -24,13 +24,13 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
-import { named, openRuntime, quote } from "./setup.js";
+import { named, namedProblem, openRuntime, quote } from "./setup.js";
 import { formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";
 
 const defaultOptimizers = ["sgd", "momentum", "adam", "adamw"];
 
 export async function race(problemText: string | undefined, flags: RaceFlags): Promise<void> {
-  const { folder, problem, settings } = prepare(problemText, flags);
+  const { folder, problem, settings } = await prepare(problemText, flags);
   // Everything that can be wrong with the settings is known before a file is written.
   const complete = settings.optimizers.map((optimizer) => optimizerFor(problem, optimizer).settings);
   const runtime = await openRuntime(settings.engine);
@@ -72,20 +72,20 @@ export async function race(problemText: string | undefined, flags: RaceFlags): P
   }
 }
 
-function prepare(
+async function prepare(
   problemText: string | undefined,
   flags: RaceFlags,
-): { folder: string; problem: Problem; settings: RaceSettings } {
+): Promise<{ folder: string; problem: Problem; settings: RaceSettings }> {
   if (flags.resume !== undefined) {
     refuseWithResume(flags, problemText, []);
     const settings = readRaceSettings(flags.resume);
-    return { folder: flags.resume, problem: openProblem(settings.problem), settings };
+    return { folder: flags.resume, problem: await loadProblem(settings.problem), settings };
   }
   const optimizers = (flags.optimizer ?? defaultOptimizers).map(readOptimizer);
   const engine = readEngine(flags);
   const first = readCount("seed", flags.seed, 0) ?? 0;
   const seeds = Array.from({ length: readCount("seeds", flags.seeds) ?? 3 }, (_, k) => first + k);
-  const problem = openProblem(readProblem(problemText ?? "digits-mlp"));
+  const problem = await loadProblem(readProblem(problemText ?? "digits-mlp"));
   const { defaults, metrics } = problem;
   const folder = flags.out ?? newFolder(problem.settings.name);
   if (existsSync(join(folder, "race.json")))
@@ -119,7 +119,7 @@ function commandOf({
 }: RaceSettings): string {
   return [
     "thalweg race",
-    quote(named(problem.name, problem.options)),
+    quote(namedProblem(problem)),
     ...optimizers.map(({ name, settings }) => `-o ${quote(named(name, settings))}`),
     `--seed ${seeds[0]} --seeds ${seeds.length} --batch ${batch} --steps ${limits.steps}`,
     `--target ${limits.target ? `${limits.target.metric}=${limits.target.value}` : "none"}`,

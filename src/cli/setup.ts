@@ -1,6 +1,6 @@
 /** A runtime and a folder for a command; errors of the environment become the user's. */
 import { UserError } from "../lab/errors.js";
-import type { EngineSettings } from "../lab/settings.js";
+import type { EngineSettings, ProblemSettings } from "../lab/settings.js";
 import { createRuntime, type Runtime } from "../runtime/runtime.js";
 
 /** @throws UserError when the wanted backend is not to be had. */
@@ -24,3 +24,7 @@ export function named(name: string, settings: Readonly<Record<string, unknown>>)
   const list = Object.entries(settings).map(([key, value]) => `${key}=${String(value)}`);
   return list.length === 0 ? name : `${name}:${list.join(",")}`;
 }
+
+/** A problem as it is given on the command line: its name, or the file of one's own, with its options. */
+export const namedProblem = ({ name, file, options }: ProblemSettings): string =>
+  named(file ?? name, options);

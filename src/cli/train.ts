@@ -6,7 +6,7 @@ import { UsageError, UserError } from "../lab/errors.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import type { Problem } from "../lab/problem.js";
-import { openProblem } from "../lab/problems/registry.js";
+import { loadProblem } from "../lab/problems/registry.js";
 import { runReport } from "../lab/report.js";
 import { train as trainSession } from "../lab/run.js";
 import { openSession, optimizerFor } from "../lab/session.js";
@@ -25,7 +25,7 @@ import {
   type TrainFlags,
 } from "./options.js";
 import { showProgress } from "./progress.js";
-import { named, openRuntime, quote } from "./setup.js";
+import { named, namedProblem, openRuntime, quote } from "./setup.js";
 import { formatSection, plain, print, printJson } from "./text.js";
 
 /** Of a table in the terminal. */
@@ -38,12 +38,11 @@ interface Plan {
   readonly resumes: boolean;
 }
 
-export async function train(problemText: string | undefined, flags: TrainFlags): Promise<void> {
+export async function train(given: string | undefined, flags: TrainFlags): Promise<void> {
   const detail = flags.report ?? "full";
   if (detail !== "full" && detail !== "brief")
     throw new UsageError(`--report is "${detail}"; use full or brief`);
-  const plan =
-    flags.resume === undefined ? begin(problemText, flags) : goOn(problemText, flags, flags.resume);
+  const plan = await (flags.resume === undefined ? begin(given, flags) : goOn(given, flags, flags.resume));
   const { folder, problem, settings } = plan;
   const complete = optimizerFor(problem, settings.optimizer).settings;
   const runtime = await openRuntime(settings.engine);
@@ -109,11 +108,11 @@ function remedyFor(name: string, complete: Readonly<Record<string, unknown>>): s
   );
 }
 
-function begin(problemText: string | undefined, flags: TrainFlags): Plan {
+async function begin(given: string | undefined, flags: TrainFlags): Promise<Plan> {
   const optimizer = readOptimizer(flags.optimizer ?? "adam");
   const engine = readEngine(flags);
   const seed = readCount("seed", flags.seed, 0) ?? 0;
-  const problem = openProblem(readProblem(problemText ?? "digits-mlp"));
+  const problem = await loadProblem(readProblem(given ?? "digits-mlp"));
   const { defaults, metrics } = problem;
   const checkpointSteps = readCount("checkpoint-every", flags.checkpointEvery);
   const folder = flags.out ?? newFolder(`${problem.settings.name}-${optimizer.name}`);
@@ -138,10 +137,10 @@ function begin(problemText: string | undefined, flags: TrainFlags): Plan {
   };
 }
 
-function goOn(problemText: string | undefined, flags: TrainFlags, folder: string): Plan {
-  refuseWithResume(flags, problemText, ["steps", "seconds", "target"]);
+async function goOn(given: string | undefined, flags: TrainFlags, folder: string): Promise<Plan> {
+  refuseWithResume(flags, given, ["steps", "seconds", "target"]);
   const { settings, result } = readRun(folder);
-  const problem = openProblem(settings.problem);
+  const problem = await loadProblem(settings.problem);
   const { target, seconds } = settings.limits;
   const limits = readLimits(flags, problem.metrics, { steps: settings.limits.steps, target });
   const kept = seconds === undefined || flags.seconds !== undefined ? limits : { ...limits, seconds };
@@ -156,7 +155,7 @@ function goOn(problemText: string | undefined, flags: TrainFlags, folder: string
 function commandOf({ problem, optimizer, seed, batch, limits, evaluateEvery, engine }: RunSettings): string {
   return [
     "thalweg train",
-    quote(named(problem.name, problem.options)),
+    quote(namedProblem(problem)),
     `-o ${quote(named(optimizer.name, optimizer.settings))}`,
     `--seed ${seed} --batch ${batch} --steps ${limits.steps}`,
     `--target ${limits.target ? `${limits.target.metric}=${limits.target.value}` : "none"}`,

@@ -5,7 +5,7 @@ import pc from "picocolors";
 import { UserError } from "../lab/errors.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
-import { openProblem } from "../lab/problems/registry.js";
+import { loadProblem } from "../lab/problems/registry.js";
 import { describeTarget } from "../lab/report.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
@@ -41,7 +41,7 @@ export async function tune(
   optimizerText: string | undefined,
   flags: TuneFlags,
 ): Promise<void> {
-  const { folder, problem, settings } = prepare(problemText, optimizerText, flags);
+  const { folder, problem, settings } = await prepare(problemText, optimizerText, flags);
   // Settings that cannot be used are known before a file is written.
   const given = {
     ...suggestedFor(problem, findMethod(settings.optimizer.name), settings.optimizer.settings),
@@ -88,15 +88,15 @@ export async function tune(
   }
 }
 
-function prepare(
+async function prepare(
   problemText: string | undefined,
   optimizerText: string | undefined,
   flags: TuneFlags,
-): { folder: string; problem: Problem; settings: TuneSettings } {
+): Promise<{ folder: string; problem: Problem; settings: TuneSettings }> {
   if (flags.resume !== undefined) {
     refuseWithResume(flags, problemText, ["sensitivity", "earlyStop"]);
     const { settings } = readTune(flags.resume);
-    return { folder: flags.resume, problem: openProblem(settings.problem), settings };
+    return { folder: flags.resume, problem: await loadProblem(settings.problem), settings };
   }
   const optimizer = readOptimizer(optimizerText ?? "adam");
   const ranges = rangesOf(
@@ -109,7 +109,7 @@ function prepare(
   const engine = readEngine(flags);
   const first = readCount("seed", flags.seed, 0) ?? 0;
   const seeds = Array.from({ length: readCount("seeds", flags.seeds) ?? 1 }, (_, k) => first + k);
-  const problem = openProblem(readProblem(problemText ?? "digits-mlp"));
+  const problem = await loadProblem(readProblem(problemText ?? "digits-mlp"));
   const { defaults, metrics } = problem;
   const folder = flags.out ?? newFolder(`tune-${problem.settings.name}-${optimizer.name}`);
   if (existsSync(join(folder, "tune.json")))

@@ -1,4 +1,17 @@
 /** Problems, runs on disk, races and reports. Node only. */
+export {
+  choice,
+  count,
+  decayRate,
+  flag,
+  fraction,
+  notNegative,
+  type Options,
+  positive,
+  positiveCount,
+  type SettingsOf,
+  text,
+} from "../optimizers/settings.js";
 export { UserError } from "./errors.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
 export {
@@ -11,7 +24,7 @@ export {
 } from "./noise.js";
 export { type Probe, type ProbeOptions, probe } from "./probe.js";
 export type { Problem, ProblemInstance, ProblemKind, RunDefaults } from "./problem.js";
-export { openProblem, problems } from "./problems/registry.js";
+export { loadProblem, openProblem, problems } from "./problems/registry.js";
 export { type Supervised, startSupervised } from "./problems/supervised.js";
 export {
   type Entry,

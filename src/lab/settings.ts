@@ -23,7 +23,12 @@ export const targetSchema = v.strictObject({
 });
 export type Target = v.InferOutput<typeof targetSchema>;
 
-export const problemSettingsSchema = v.strictObject({ name, options: record });
+export const problemSettingsSchema = v.strictObject({
+  name,
+  options: record,
+  /** Of a problem of one's own: the path of its module. */
+  file: v.optional(v.pipe(v.string(), v.maxLength(4096))),
+});
 export type ProblemSettings = v.InferOutput<typeof problemSettingsSchema>;
 
 export const optimizerSettingsSchema = v.strictObject({ name, settings: record });

@@ -6,6 +6,7 @@ import type { Problem, ProblemKind } from "../problem.js";
 import type { ProblemSettings } from "../settings.js";
 import { autoencoder } from "./autoencoder.js";
 import { imageProblems } from "./images.js";
+import { importProblem } from "./own.js";
 import { pinnHeat } from "./pinn-heat.js";
 import { pinnPoisson } from "./pinn-poisson.js";
 import { recurrentProblems } from "./recurrent.js";
@@ -27,14 +28,37 @@ export const problems: readonly ProblemKind[] = [
  *
  * @throws UserError for an unknown name, SettingsError for an unknown or unusable option, DataError for its data.
  */
-export function openProblem({ name, options }: ProblemSettings): Problem {
+export const openProblem = (settings: ProblemSettings): Problem =>
+  openKind(findProblem(settings.name), settings);
+
+/**
+ * The same of a problem of one's own too, whose settings name the file of a module.
+ *
+ *     await loadProblem({ name: "own", file: "/home/me/valley.ts", options: { width: 0.01 } })
+ *
+ * @throws UserError also when the file is no module that exports a problem kind.
+ */
+export const loadProblem = async (settings: ProblemSettings): Promise<Problem> =>
+  settings.file === undefined
+    ? openProblem(settings)
+    : openKind(await importProblem(settings.file), settings);
+
+/** @throws UserError for an unknown name. */
+function findProblem(name: string): ProblemKind {
   const kind = problems.find((problem) => problem.name === name);
-  if (!kind) {
-    const names = problems.map((problem) => problem.name);
-    throw new UserError(
-      `there is no problem "${name}"${didYouMean(name, names) || `; there are ${names.join(", ")}`}`,
-    );
-  }
-  const complete = readSettings(name, kind.options, options);
-  return { ...kind.open(complete), settings: { name, options: complete as ProblemSettings["options"] } };
+  if (kind) return kind;
+  const names = problems.map((problem) => problem.name);
+  throw new UserError(
+    `there is no problem "${name}"${didYouMean(name, names) || `; there are ${names.join(", ")}`}`,
+  );
+}
+
+function openKind(kind: ProblemKind, { options, file }: ProblemSettings): Problem {
+  const complete = readSettings(kind.name, kind.options, options);
+  const settings = {
+    name: kind.name,
+    options: complete as ProblemSettings["options"],
+    ...(file === undefined ? {} : { file }),
+  };
+  return { ...kind.open(complete), settings };
 }
