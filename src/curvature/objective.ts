@@ -51,6 +51,13 @@ export interface Objective {
   readonly state: Buffer | undefined;
   /** i32 [2]: seed and step, from which dropout draws. */
   readonly key: Buffer;
+  /**
+   * Of a game (a generator against a discriminator): its players' names. Each lowers a loss of its own by its own
+   * parameters; `loss` is the sum, with the others' parameters behind `stopGradient` in each. So `gradient` holds the
+   * players' gradients side by side (the simultaneous gradient) and is that of no function of θ; second derivatives are
+   * of each player's loss by its own parameters, without what couples the players. Undefined where θ lowers one loss.
+   */
+  readonly players: readonly string[] | undefined;
   /** Traces the training loss on symbolic arguments. */
   readonly trace: TraceLoss;
   /** The loss at θ on the current batch. Changes nothing. */
@@ -70,6 +77,8 @@ export interface ObjectiveOptions {
   /** Initial state of the model [s]. */
   readonly state?: ArrayLike<number>;
   readonly trace: TraceLoss;
+  /** As in `Objective`. */
+  readonly players?: readonly string[] | undefined;
   /** Another objective whose batch and key this one reads, in place of its own. */
   readonly beside?: Pick<Objective, "batch" | "key">;
 }
@@ -174,6 +183,7 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
     batch,
     state,
     key,
+    players: options.players,
     trace,
     loss: () => ask("loss", (given) => [lossOf(given)]).outputs[0]!.data[0]!,
     gradient() {

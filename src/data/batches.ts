@@ -83,7 +83,7 @@ export function sampleBatches(
 
 function writeShifted(
   shape: readonly number[],
-  image: Float32Array,
+  image: ArrayLike<number>,
   down: number,
   right: number,
   out: Target,

@@ -7,7 +7,8 @@ export interface Dataset {
   readonly size: number;
   /** Shape of one example's input, without the batch axis. */
   readonly inputShape: readonly number[];
-  readonly inputs: Float32Array;
+  /** Int32Array for class numbers, such as the characters of a text. */
+  readonly inputs: Float32Array | Int32Array;
   /** `[]` for class numbers. */
   readonly targetShape: readonly number[];
   /** Class numbers (Int32Array) or values (Float32Array). */
@@ -32,11 +33,10 @@ const extent = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
  */
 export function subset(data: Dataset, indices: ArrayLike<number>, name = data.name): Dataset {
   const [width, depth] = [extent(data.inputShape), extent(data.targetShape)];
-  const inputs = new Float32Array(indices.length * width);
-  const targets =
-    data.targets instanceof Int32Array
-      ? new Int32Array(indices.length * depth)
-      : new Float32Array(indices.length * depth);
+  const like = (values: Float32Array | Int32Array, length: number) =>
+    values instanceof Int32Array ? new Int32Array(length) : new Float32Array(length);
+  const inputs = like(data.inputs, indices.length * width);
+  const targets = like(data.targets, indices.length * depth);
   for (let k = 0; k < indices.length; k++) {
     const i = indices[k]!;
     if (!(i >= 0 && i < data.size))

@@ -5,3 +5,4 @@ export { encodeIdx, type IdxArray, parseIdx, readIdx } from "./idx.js";
 export { digits, fashionMnist, imageDirectory, readImages } from "./images.js";
 export { shuffled } from "./shuffle.js";
 export { parseCsv, readTable, type TableOptions } from "./table.js";
+export { encodeText, mobyDick, type Text } from "./text.js";

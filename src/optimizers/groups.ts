@@ -181,6 +181,7 @@ function viewOf(whole: Objective, entries: readonly Entry[]): View {
     layout: own,
     batch: [],
     beside: whole,
+    players: whole.players,
     state: new Float64Array(states + others.size),
     trace(theta, batch, state, key) {
       const rest = state!.slice(0, states);

@@ -20,6 +20,7 @@
  * step that is short may still move the hidden states of a recurrent network far. λ(I + μS) in the place of λI, S the
  * Gauss–Newton matrix of the distance between hidden states (products.ts), holds them. A product costs the same.
  */
+
 import type { Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";
@@ -34,6 +35,7 @@ import { keepIterates } from "./iterates.js";
 import { backtrack } from "./line-search.js";
 import { defineMethod } from "./method.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
+import { needOneLoss } from "./players.js";
 import { compileRay } from "./ray.js";
 import {
   choice,
@@ -158,6 +160,7 @@ interface Attempt {
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, key } = objective;
   const { curvatureExamples, structuralDamping } = settings;
+  needOneLoss("hessianFree", objective, "use naturalGradient, whose steps have a set length, or adam");
   const part = curvatureExamples ? firstExamples("hessianFree", objective, curvatureExamples) : objective;
   const count = runtime.buffer("i32", []);
   const damping = runtime.buffer("f64", []);

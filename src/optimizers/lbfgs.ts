@@ -14,6 +14,7 @@
  * next batch too, which saves evaluations; here batches may be any.) To each y comes λs, as in Schraudolph, Yu, Günter
  * 2007, "A stochastic quasi-Newton method for online convex optimization": noise leaves no direction without curvature.
  */
+
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Objective } from "../curvature/objective.js";
 import { everyElement } from "./catalogue.js";
@@ -25,6 +26,7 @@ import { firstExamples } from "./first-examples.js";
 import { fixed, type Move, searched } from "./lbfgs-moves.js";
 import { defineMethod } from "./method.js";
 import type { StepReport, Training } from "./optimizer.js";
+import { needOneLoss } from "./players.js";
 import { compileRay } from "./ray.js";
 import {
   choice,
@@ -118,6 +120,7 @@ function start(objective: Objective, settings: Settings): Training {
   const vector = () => runtime.buffer(dtype, parameters.shape);
   const before = vector();
   const searching = settings.lineSearch === "strongWolfe";
+  if (searching) needOneLoss("lbfgs with lineSearch=strongWolfe", objective, "use lineSearch=none");
   const sample = searching ? undefined : curvatureSample(objective, settings.overlap);
   // Where there is no smaller sample, a pair is made of the gradients of whole batches.
   const after = sample ? vector() : gradient;

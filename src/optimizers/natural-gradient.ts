@@ -17,6 +17,7 @@
  * for losses that are no likelihoods. It may be taken on the first `curvatureExamples`. s comes from conjugate gradients
  * from zero, or from a dense F.
  */
+
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";
@@ -32,6 +33,7 @@ import { firstExamples } from "./first-examples.js";
 import { backtrack } from "./line-search.js";
 import { defineMethod } from "./method.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
+import { needOneLoss } from "./players.js";
 import { compileRay } from "./ray.js";
 import { choice, count, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
@@ -119,6 +121,8 @@ const search = { decrease: 1e-4, factor: 0.8, evaluations: 30 };
 function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, key } = objective;
   const { curvatureExamples, learningRate, tolerance } = settings;
+  if (settings.globalization === "trustRegion")
+    needOneLoss("naturalGradient with globalization=trustRegion", objective, "use globalization=none");
   const kind: CurvatureKind = settings.curvature;
   const part = curvatureExamples ? firstExamples("naturalGradient", objective, curvatureExamples) : objective;
   const solver = settings.solver === "cg" ? iterative(part, kind, settings) : dense(part, kind, settings);

@@ -17,6 +17,7 @@
  * For n up to a few thousands; a Gauss–Newton matrix with few outputs is cheaper than its n products,
  * 2·examples·outputs·n² FLOPs. The batch should be all of the data, or large: ρ compares two losses on it.
  */
+
 import type { CurvatureKind, Objective } from "../curvature/index.js";
 import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
@@ -26,6 +27,7 @@ import { compileEvaluation, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
 import { gridSearch, levenbergMarquardt, plainSteps, trustRegion } from "./newton-steps.js";
 import type { StepReport, Training } from "./optimizer.js";
+import { needOneLoss } from "./players.js";
 import { compileRay } from "./ray.js";
 import { choice, decayRate, notNegative, type Options, positive, type SettingsOf } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
@@ -126,6 +128,8 @@ function start(objective: Objective, settings: Settings): Training {
   const { runtime, key, layout } = objective;
   const kind: CurvatureKind = settings.curvature;
   const { globalization, curvatureDecay: decay, curvatureStart: start } = settings;
+  if (globalization !== "none")
+    needOneLoss(`newton with globalization=${globalization}`, objective, "use globalization=none");
   const dense = denseFor("newton", objective, kind, {
     matrices: 1 + Number(isFactored(settings)) + Number(decay > 0),
     limitMiB: settings.memoryLimit,

@@ -10,6 +10,7 @@
  *
  * Averages have decay β and are believed once they are of 1/(1 − β) values. Measured is before the update.
  */
+
 import { twoBatchNoise } from "../curvature/noise.js";
 import type { Objective } from "../curvature/objective.js";
 import { curvatureOperator } from "../curvature/operator.js";
@@ -18,6 +19,7 @@ import type { Buffer } from "../runtime/memory.js";
 import { compileEvaluation } from "./evaluation.js";
 import { firstExamples } from "./first-examples.js";
 import type { Evaluations, StepReport } from "./optimizer.js";
+import { needOneLoss } from "./players.js";
 
 interface Bound {
   readonly bound: number;
@@ -48,7 +50,7 @@ export interface Detector {
   release(): void;
 }
 
-/** @throws SettingsError when the batch cannot be halved, for noise. */
+/** @throws SettingsError when the batch cannot be halved, for noise; for a game, at a plateau of the loss. */
 export function startDetector(objective: Objective, when: When): Detector {
   switch (when.measure) {
     case "step":
@@ -59,6 +61,7 @@ export function startDetector(objective: Objective, when: When): Detector {
         release() {},
       };
     case "plateau":
+      needOneLoss("switchTo with when=plateau", objective, "use when=step");
       return plateau(objective, when);
     case "noise":
       return bounded(objective, when, noiseMeter(objective));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Dataset } from "../../src/data/dataset.js";
 import { digits } from "../../src/data/images.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
 import { optimizerFor } from "../../src/lab/session.js";
@@ -25,7 +26,7 @@ describe("the autoencoder", () => {
     });
     const { layout, parameters } = instance.objective;
     const layers = layout.entries.map(({ offset, size }) => parameters.data.subarray(offset, offset + size));
-    const forward = (x: Float32Array): number[] => {
+    const forward = (x: Dataset["inputs"]): number[] => {
       let h = Array.from(x);
       for (let k = 0; k < 8; k += 2) {
         const [W, b] = [layers[k]!, layers[k + 1]!];
@@ -37,7 +38,7 @@ describe("the autoencoder", () => {
       }
       return h;
     };
-    const means = ({ inputs, size }: { inputs: Float32Array; size: number }) => {
+    const means = ({ inputs, size }: Pick<Dataset, "inputs" | "size">) => {
       let [loss, error] = [0, 0];
       for (let n = 0; n < size; n++) {
         const x = inputs.subarray(784 * n, 784 * (n + 1));

@@ -53,11 +53,15 @@ export function mlp(hidden: string, activation: ActivationName, outputs: number)
 }
 
 /** Convolutions with pooling, then a dense layer. */
-export function cnn(channels: string, activation: ActivationName, outputs: number): Layer {
-  const blocks = widthsOf(channels)!.flatMap((width) => [
+export const cnn = (channels: string, activation: ActivationName, outputs: number): Layer =>
+  sequential(...cnnFeatures(channels, activation), dense(outputs));
+
+/** What is below the dense layer of `cnn`: images → features. */
+export const cnnFeatures = (channels: string, activation: ActivationName): Layer[] => [
+  ...widthsOf(channels)!.flatMap((width) => [
     conv2d(width, 3, { padding: "same" }),
     activations[activation](),
     maxPool2d(2),
-  ]);
-  return sequential(...blocks, flatten(), dense(outputs));
-}
+  ]),
+  flatten(),
+];

@@ -5,7 +5,11 @@ import { UserError } from "../errors.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import type { ProblemSettings } from "../settings.js";
 import { autoencoder } from "./autoencoder.js";
+import { fashionResnet } from "./fashion-resnet.js";
+import { fineTune } from "./fine-tune.js";
+import { ganGaussians } from "./gan-gaussians.js";
 import { imageProblems } from "./images.js";
+import { mobyDickProblem } from "./moby-dick.js";
 import { importProblem } from "./own.js";
 import { pinnHeat } from "./pinn-heat.js";
 import { pinnPoisson } from "./pinn-poisson.js";
@@ -16,6 +20,10 @@ export const problems: readonly ProblemKind[] = [
   ...imageProblems,
   autoencoder,
   ...recurrentProblems,
+  fashionResnet,
+  mobyDickProblem,
+  fineTune,
+  ganGaussians,
   tableProblem,
   pinnPoisson,
   pinnHeat,

@@ -9,6 +9,7 @@ import type { Model } from "../../nn/model.js";
 import { layoutOf } from "../../nn/parameters.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Spec } from "../../tensor/array.js";
+import { sizeOf } from "../../tensor/shape.js";
 import { input } from "../../tensor/tensor.js";
 import type { Problem, ProblemInstance } from "../problem.js";
 
@@ -26,7 +27,7 @@ export interface Supervised {
   readonly measuresTraining?: boolean;
 }
 
-/** Elements of inputs that are evaluated at once. */
+/** Elements of inputs, or of outputs where these are more, that are evaluated at once. */
 const chunkElements = 2 ** 20;
 
 /** `start` of a problem with a model, a loss and examples. */
@@ -84,9 +85,10 @@ export const startSupervised =
 
 /** One batch of a data set as the model wants it. */
 function specsOf(data: Dataset, batch: number, dtype: "f32" | "f64"): [Spec, Spec] {
+  const of = (values: Dataset["inputs"]) => (values instanceof Int32Array ? "i32" : dtype);
   return [
-    { dtype, shape: [batch, ...data.inputShape] },
-    { dtype: data.targets instanceof Int32Array ? "i32" : dtype, shape: [batch, ...data.targetShape] },
+    { dtype: of(data.inputs), shape: [batch, ...data.inputShape] },
+    { dtype: of(data.targets), shape: [batch, ...data.targetShape] },
   ];
 }
 
@@ -132,7 +134,8 @@ function measuring(
   return {
     run({ size: total, inputs, targets }) {
       const [width, depth] = [inputs.length / total, targets.length / total];
-      const chunk = Math.min(total, Math.max(1, Math.floor(chunkElements / width)));
+      const elements = Math.max(width, sizeOf(model.outputShape));
+      const chunk = Math.min(total, Math.max(1, Math.floor(chunkElements / elements)));
       const sums = names.map(() => 0);
       for (let first = 0; first < total; first += chunk) {
         const size = Math.min(chunk, total - first);

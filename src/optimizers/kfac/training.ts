@@ -3,6 +3,7 @@
 import type { Structure } from "../../curvature/kronecker/index.js";
 import type { Objective } from "../../curvature/objective.js";
 import type { StepReport, Training } from "../optimizer.js";
+import { needOneLoss } from "../players.js";
 import { type Clock, stopwatch } from "../stopwatch.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
@@ -22,6 +23,8 @@ export function startKronecker(
   clock?: Clock,
 ): Training {
   const { runtime, key } = objective;
+  if (settings.step === "quadratic" && settings.dampingInterval > 0)
+    needOneLoss(`${name} with step=quadratic`, objective, "use step=clip, or dampingInterval=0");
   const watch = stopwatch(clock);
   const running = runningFactors(objective, settings.structure ?? "blockDiagonal", settings.factorStart);
   const preconditioner = preconditionerOf(running);
