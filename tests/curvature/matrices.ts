@@ -44,19 +44,6 @@ export function differences(objective: Objective, f: () => ArrayLike<number>, st
   });
 }
 
-/** The Hessian of the mean cross-entropy by logits, from its formula: the element of two of the flat outputs. */
-export function softmaxHessian(outputs: Float64Array, width: number): (a: number, b: number) => number {
-  const p = outputs.map((value, a) => {
-    const first = a - (a % width);
-    let sum = 0;
-    for (let k = first; k < first + width; k++) sum += Math.exp(outputs[k]!);
-    return Math.exp(value) / sum;
-  });
-  const positions = outputs.length / width;
-  return (a, b) =>
-    Math.floor(a / width) === Math.floor(b / width) ? ((a === b ? p[a]! : 0) - p[a]! * p[b]!) / positions : 0;
-}
-
 /** The Hessian from gradients. */
 export const hessianByDifferences = (objective: Objective): Matrix =>
   differences(objective, () => objective.gradient().gradient.data);

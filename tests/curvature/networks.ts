@@ -1,4 +1,4 @@
-/** Small networks in f64 for every kind of layer, as objectives. */
+/** Small networks for every kind of layer, as objectives. */
 import { expect } from "vitest";
 import { compile } from "../../src/compiler/compile.js";
 import { argumentsOf, createObjective, curvatureOf, type Objective } from "../../src/curvature/index.js";
@@ -31,6 +31,8 @@ export interface Network {
   readonly target?: readonly number[];
   readonly tokens?: number;
   readonly examples?: number;
+  /** Default: f64. */
+  readonly dtype?: "f32" | "f64";
   /** Weight of ½‖θ‖² in the loss. */
   readonly decay?: number;
   /** The loss is multiplied by this. */
@@ -71,11 +73,11 @@ export const networks: Readonly<Record<string, Network>> = {
 
 /** An objective with θ and a batch drawn from the seed. */
 export function objectiveOf(runtime: Runtime, network: Network, seed = 1): Objective {
-  const { loss, examples = 6, tokens, decay, scale = 1 } = network;
-  const net = model(network.layer, network.input, "f64");
+  const { loss, examples = 6, dtype = "f64", tokens, decay, scale = 1 } = network;
+  const net = model(network.layer, network.input, dtype);
   const rng = random(seed);
   const { parameters, state } = net.init(rng);
-  const stateLayout = layoutOf(state, "f64");
+  const stateLayout = layoutOf(state, dtype);
   const classes = net.outputShape.at(-1)!;
   const target = network.target ?? (network.targets === "classes" ? [] : net.outputShape);
   const objective = createObjective(runtime, {
@@ -83,8 +85,8 @@ export function objectiveOf(runtime: Runtime, network: Network, seed = 1): Objec
     parameters: Array.from(net.layout.flatten(parameters).data, (x) => x + 0.1 * rng.normal()),
     ...(stateLayout.size > 0 && { state: stateLayout.flatten(state).data }),
     batch: [
-      { dtype: tokens === undefined ? "f64" : "i32", shape: [examples, ...network.input] },
-      { dtype: network.targets === "classes" ? "i32" : "f64", shape: [examples, ...target] },
+      { dtype: tokens === undefined ? dtype : "i32", shape: [examples, ...network.input] },
+      { dtype: network.targets === "classes" ? "i32" : dtype, shape: [examples, ...target] },
     ],
     trace(theta, [x, y], given, key) {
       const { outputs, state: after } = net.forward(net.layout.views(theta), x!, {
