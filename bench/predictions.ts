@@ -1,53 +1,113 @@
 /**
  * Seconds of a step as the advisor predicts them for this machine, beside those that are measured:
  *
- *   npx tsx bench/predictions.ts [threads]
+ *   npx tsx bench/predictions.ts [--workloads "mlp-small rnn"] [--optimizers "adam kfac"] [--threads 1] [--seconds 0.6] [--rounds 2]
+ *
+ * A machine in a cloud changes its clock by half from second to second. So both sides are the fastest of what was seen:
+ * the machine is measured again and again, and of a step the fastest of its place in the refresh interval.
  */
+import { parseArgs } from "node:util";
 import { costsOf } from "../src/advisor/costs.js";
+import type { Hardware } from "../src/advisor/hardware.js";
 import { measureHardware } from "../src/advisor/measure.js";
 import { architectureOf } from "../src/advisor/read/objective.js";
-import { openProblem } from "../src/lab/problems/registry.js";
-import { createOptimizer, type OptimizerName } from "../src/optimizers/registry.js";
+import { readNamed } from "../src/cli/options.js";
+import type { OptimizerName } from "../src/optimizers/registry.js";
 import { createRuntime } from "../src/runtime/runtime.js";
+import { operation } from "./operations.js";
+import { workloads } from "./workloads.js";
 
-const threads = Number(process.argv[2] ?? 1);
-const runtime = await createRuntime({ threads });
-const hardware = measureHardware(runtime);
-const pairs: readonly (readonly [string, Readonly<Record<string, string>>, number, OptimizerName, number])[] =
-  [
-    ["digits-mlp", { hidden: "1000-500" }, 256, "sgd", 60],
-    ["digits-mlp", { hidden: "1000-500" }, 256, "adam", 60],
-    ["digits-mlp", { hidden: "1000-500" }, 256, "muon", 10],
-    ["digits-mlp", { hidden: "1000-500" }, 256, "kfac", 300],
-    ["digits-mlp", { hidden: "2000-2000" }, 512, "momentum", 20],
-    ["digits-cnn", { channels: "32-64" }, 128, "adam", 40],
-    ["digits-cnn", { channels: "32-64" }, 128, "kfac", 300],
-  ];
-console.log(`${hardware.name}, ${threads} thread${threads === 1 ? "" : "s"}, ${runtime.blas.description}\n`);
+const { values } = parseArgs({
+  options: {
+    workloads: { type: "string", default: "mlp-small autoencoder cnn-small rnn transformer-tiny" },
+    optimizers: {
+      type: "string",
+      default: "sgd adam muon kfac:factorInterval=5,inverseInterval=10 soap shampoo",
+    },
+    threads: { type: "string", default: "1" },
+    seconds: { type: "string", default: "0.6" },
+    rounds: { type: "string", default: "2" },
+  },
+});
+const runtime = await createRuntime({ threads: Number(values.threads) });
+let here = measureHardware(runtime);
+
+/** Of two measurements of one machine, each rate from the faster. */
+function fastest(a: Hardware, b: Hardware): Hardware {
+  const [one, two] = [a.measured!, b.measured!];
+  const points = (key: "products" | "thinProducts" | "bandwidths" | "cholesky" | "eigen") =>
+    one[key].map(({ size, rate }, k) => ({ size, rate: Math.max(rate, two[key][k]!.rate) }));
+  return {
+    ...a,
+    measured: {
+      products: points("products"),
+      thinProducts: points("thinProducts"),
+      bandwidths: points("bandwidths"),
+      cholesky: points("cholesky"),
+      eigen: points("eigen"),
+      elementwise: Math.max(one.elementwise, two.elementwise),
+      transcendental: Math.max(one.transcendental, two.transcendental),
+      call: Math.min(one.call, two.call),
+    },
+  };
+}
+
+/** A step by the places of its refresh interval: of each the fastest milliseconds that were seen. */
+interface Timed {
+  readonly workload: string;
+  readonly named: string;
+  readonly fastest: number[];
+}
+
+function measure({ workload, named, fastest }: Timed, seconds: number): void {
+  const objective = workloads[workload]!()(runtime);
+  const measured = operation(named, objective);
+  // Averages are young at first, and refreshed more often.
+  for (let k = 0; k < 2 * measured.period; k++) measured.step();
+  const end = performance.now() + 1000 * seconds;
+  do
+    for (let place = 0; place < measured.period; place++) {
+      const start = performance.now();
+      measured.step();
+      fastest[place] = Math.min(fastest[place] ?? Number.POSITIVE_INFINITY, performance.now() - start);
+    }
+  while (performance.now() < end);
+  measured.release();
+  objective.release();
+}
+
+const list = (text: string) => text.split(" ");
+const pairs = list(values.workloads).flatMap((workload) =>
+  list(values.optimizers).map((named): Timed => ({ workload, named, fastest: [] })),
+);
+const rounds = Number(values.rounds);
+for (let round = 0; round < rounds; round++)
+  for (const [index, pair] of pairs.entries()) {
+    measure(pair, Number(values.seconds) / rounds);
+    if (index % 8 === 7) here = fastest(here, measureHardware(runtime));
+  }
+here = fastest(here, measureHardware(runtime));
+console.log(
+  `${here.name}, ${runtime.threads} thread${runtime.threads === 1 ? "" : "s"}, ${runtime.blas.description}\n`,
+);
 console.log(
   "| model | batch | optimizer | predicted ms | measured ms | predicted/measured |\n|---|--:|---|--:|--:|--:|",
 );
-for (const [name, options, batch, method, steps] of pairs) {
-  const problem = openProblem({ name, options });
-  const instance = problem.start(runtime, { seed: 0, batch });
-  instance.load(0);
-  const model = architectureOf(instance.objective, name);
-  const predicted =
-    1000 * costsOf(model, method, {}, { batch, hardware, precision: "f32", workers: 1 }).seconds.total;
-  const training = createOptimizer(method).start(instance.objective);
-  // Averages are young at first, and refreshed more often; a window holds whole refresh intervals.
-  for (let step = 0; step < steps; step++) training.step();
-  const windows = Array.from({ length: 3 }, () => {
-    const start = performance.now();
-    for (let step = 0; step < steps; step++) training.step();
-    return (performance.now() - start) / steps;
+for (const { workload, named, fastest: places } of pairs) {
+  const milliseconds = places.reduce((a, b) => a + b) / places.length;
+  const objective = workloads[workload]!()(runtime);
+  const { name, settings } = readNamed(named);
+  const batch = objective.batch[0]!.shape[0]!;
+  const costs = costsOf(architectureOf(objective, workload), name as OptimizerName, settings, {
+    batch,
+    hardware: here,
+    precision: "f32",
+    workers: 1,
   });
-  const measured = windows.sort((a, b) => a - b)[1]!;
-  training.release();
-  instance.release();
-  const label = `${name} ${Object.values(options).join(" ")}`;
+  objective.release();
+  const predicted = 1000 * costs.seconds.total;
   console.log(
-    `| ${label} | ${batch} | ${method} | ${predicted.toFixed(2)} | ${measured.toFixed(2)} | ${(predicted / measured).toFixed(2)} |`,
+    `| ${workload} | ${batch} | ${named} | ${predicted.toFixed(3)} | ${milliseconds.toFixed(3)} | ${(predicted / milliseconds).toFixed(2)} |`,
   );
 }
 await runtime.close();

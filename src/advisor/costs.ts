@@ -8,14 +8,15 @@
  * both passes (Pearlmutter 1994, "Fast exact multiplication by the Hessian"; Martens 2010). The gradient by the input
  * of the first layer is wanted by nobody, one F of that layer less.
  *
- *     seconds = products/rate + max(update's products/rate, bytes/bandwidth) + factorizations/their rate + communication
+ * Seconds are those of step-time.ts and of communication.
  */
 import { parameterCount } from "../curvature/model-shape.js";
 import type { Question } from "../optimizers/catalogue.js";
 import type { Costs, Work } from "../optimizers/costs.js";
 import { findMethod, type OptimizerName, optimizers } from "../optimizers/registry.js";
-import { type Hardware, productRate } from "./hardware.js";
+import type { Hardware } from "./hardware.js";
 import { type Architecture, forwardFlops, productFlops } from "./model.js";
+import { gradientSeconds, methodSeconds } from "./step-time.js";
 
 /** On what and with what the model is trained. */
 export interface Setting {
@@ -118,8 +119,6 @@ const bytesOf = {
 };
 /** State and workspace are kept in f32 whatever the model computes in. */
 const stateBytes = 4;
-/** Times that an activation passes between processor and memory: written and read forward, and twice back. */
-const activationTraffic = 6;
 /** A factorization that takes longer than so many gradients is no price but an obstacle. */
 const obstacle = 100;
 
@@ -175,20 +174,11 @@ export function costsOf(
   };
 
   const peak = precision === "mixed" ? (hardware.matmul.bf16 ?? hardware.matmul.f32) : hardware.matmul.f32;
-  const traffic = (bytes: number) => bytes / (hardware.bandwidth * hardware.efficiency.memory);
-  const passSeconds = forwardSeconds(model, batch, hardware, peak);
-  const layers = Math.max(
-    1,
-    model.layers.filter(({ arrays }) => arrays.some(({ shape }) => shape.length > 1)).length,
-  );
-  const byProducts = (work: number) => (work === 0 ? 0 : work / productRate(hardware, work / layers));
-  const stateTraffic = kept(state.filter(({ part }) => part === "moments" || part === "history"));
+  const passSeconds = gradientSeconds(model, batch, hardware, { bytes: size.activation, peak });
   const seconds = {
-    gradient: passSeconds * (gradient / forward) + traffic(activationTraffic * memory.activations),
-    questions: passSeconds * (flops.questions / forward),
-    curvature: byProducts(flops.curvature),
-    inversion: flops.inversion / inversionRate(name, settings, hardware, flops.inversion / layers),
-    update: Math.max(byProducts(flops.update), traffic(3 * n * size.parameter + 2 * stateTraffic)),
+    gradient: passSeconds,
+    questions: gradient === 0 ? 0 : passSeconds * (flops.questions / gradient),
+    ...methodSeconds(model, name, settings, costs, hardware),
     communication: 0,
   };
   const sent = communicationOf(costs, n, size.gradient, asked, workers);
@@ -229,46 +219,6 @@ export function costsOf(
 /** All methods of the catalogue, as they are by default. */
 export const allCosts = (model: Architecture, setting: Setting): MethodCosts[] =>
   (Object.keys(optimizers) as OptimizerName[]).map((name) => costsOf(model, name, {}, setting));
-
-function forwardSeconds(model: Architecture, batch: number, hardware: Hardware, peak: number): number {
-  const each = model.layers.reduce((sum, layer) => {
-    const work = productFlops(layer) * batch;
-    // A recurrent weight acts at one time after another.
-    return work === 0 ? sum : sum + work / productRate(hardware, work / layer.uses, peak);
-  }, 0);
-  return (
-    each + (batch * model.otherForwardFlops) / productRate(hardware, batch * model.otherForwardFlops, peak)
-  );
-}
-
-/** FLOP/s of what a method counts as inversion. */
-function inversionRate(
-  name: OptimizerName,
-  settings: Readonly<Record<string, unknown>>,
-  hardware: Hardware,
-  work: number,
-): number {
-  const { cholesky, eigen } = hardware.factorization;
-  switch (name) {
-    case "kfac":
-      return settings.inverse === "eigen"
-        ? eigen
-        : settings.inverse === "cholesky"
-          ? cholesky
-          : productRate(hardware, work);
-    case "shampoo":
-      return settings.root === "eigen" ? eigen : productRate(hardware, work);
-    case "ekfac":
-      return eigen;
-    case "newton":
-      return settings.globalization === "trustRegion" ? eigen : cholesky;
-    case "soap":
-      return cholesky;
-    default:
-      // Vectors: an operation for each four bytes that pass.
-      return (hardware.bandwidth * hardware.efficiency.memory) / 4;
-  }
-}
 
 /** A ring all-reduce of S bytes sends 2(W − 1)/W·S from each device. */
 function communicationOf(

@@ -8,7 +8,25 @@ import { didYouMean } from "../optimizers/names.js";
 import { AdvisorError } from "./error.js";
 
 const rate = v.pipe(v.number(), v.finite(), v.gtValue(0));
-const point = v.strictObject({ size: rate, rate });
+const points = v.pipe(v.array(v.strictObject({ size: rate, rate })), v.minLength(1), v.maxLength(32));
+
+/** What peaks do not tell, where it was measured. Points are ascending in size; between them rates are interpolated. */
+const measuredSchema = v.strictObject({
+  /** FLOP/s of square products by their side. */
+  products: points,
+  /** FLOP/s of products of which one side is short, by that side. */
+  thinProducts: points,
+  /** Bytes a second by the bytes that are walked over again and again: caches, then memory. */
+  bandwidths: points,
+  /** FLOP/s by order: Cholesky inverse (n³ counted) and eigendecomposition (9n³ counted). */
+  cholesky: points,
+  eigen: points,
+  /** Operations a second on elements in a cache, and of exp, tanh and the like. */
+  elementwise: rate,
+  transcendental: rate,
+  /** Seconds of a step of a program beside its work. */
+  call: rate,
+});
 
 export const hardwareSchema = v.strictObject({
   name: v.pipe(v.string(), v.minLength(1), v.maxLength(80)),
@@ -19,8 +37,6 @@ export const hardwareSchema = v.strictObject({
     bf16: v.optional(rate),
     f64: v.optional(rate),
   }),
-  /** FLOP/s of products by ∛(mnk), ascending, where it was measured; else `matmul` times `efficiency`. */
-  products: v.optional(v.pipe(v.array(point), v.minLength(1), v.maxLength(32))),
   /** FLOP/s in f32 of a Cholesky inverse (n³ counted) and of an eigendecomposition (9n³ counted). */
   factorization: v.strictObject({ cholesky: rate, eigen: rate }),
   /** Bytes a second between processor and memory. */
@@ -35,6 +51,7 @@ export const hardwareSchema = v.strictObject({
     memory: v.pipe(v.number(), v.gtValue(0), v.maxValue(1)),
   }),
   note: v.pipe(v.string(), v.maxLength(600)),
+  measured: v.optional(measuredSchema),
 });
 export type Hardware = v.InferOutput<typeof hardwareSchema>;
 
@@ -134,20 +151,4 @@ export function findHardware(name: string): Hardware {
   throw new AdvisorError(
     `"${name}" describes no hardware: ${v.getDotPath(issue) ?? "the file"} is ${String(issue.received).slice(0, 60)}, expected ${String(issue.expected ?? "a finite number")}; "thalweg costs --hardware h100 --json" shows a complete one`,
   );
-}
-
-/** FLOP/s of a product of `flops` = 2mnk operations: interpolated where it was measured. */
-export function productRate(
-  { products, matmul, efficiency }: Hardware,
-  flops: number,
-  peak = matmul.f32,
-): number {
-  if (!products) return peak * efficiency.matmul;
-  const size = Math.cbrt(flops / 2);
-  const next = products.findIndex((measured) => measured.size >= size);
-  if (next === -1) return products.at(-1)!.rate;
-  if (next === 0) return products[0]!.rate;
-  const [a, b] = [products[next - 1]!, products[next]!];
-  const share = Math.log(size / a.size) / Math.log(b.size / a.size);
-  return a.rate * (b.rate / a.rate) ** share;
 }

@@ -9,7 +9,7 @@ export {
   type Setting,
 } from "./costs.js";
 export { AdvisorError } from "./error.js";
-export { findHardware, type Hardware, hardware, productRate } from "./hardware.js";
+export { findHardware, type Hardware, hardware } from "./hardware.js";
 export { measureHardware } from "./measure.js";
 export { type Architecture, activationsOf, factorEntries, forwardFlops } from "./model.js";
 export { readConfig } from "./read/config.js";

@@ -13,6 +13,13 @@ export interface Architecture extends ModelShape {
   readonly otherForwardFlops: number;
   /** Numbers of one example that the backward pass needs. */
   readonly activations: number;
+  /** What a gradient does beside products, where its program was counted: for one example, and steps of the program. */
+  readonly elementwise?: {
+    readonly operations: number;
+    readonly transcendentals: number;
+    readonly bytes: number;
+    readonly steps: number;
+  };
   readonly notes: readonly string[];
 }
 

@@ -3,7 +3,8 @@
  *
  * FLOPs: 2·m·n·k for a matrix product; one for each elementwise operation at each point where it is evaluated
  * (recomputation included), one for each element that a reduction consumes. Transcendentals (exp, log, tanh, …) are
- * counted apart, as their price depends on the machine. Bytes: what each step reads and writes, each array once.
+ * counted apart, as their price depends on the machine. Bytes: what each step reads and writes, each array once
+ * and no more of it than the step has points.
  * Memory is that of the plan; the scratch of kernels (a few rows, or a block of image patches) is not counted.
  */
 import { allocate, bytesOf } from "../tensor/dtype.js";
@@ -24,6 +25,8 @@ export interface Cost {
   readonly transcendentals: number;
   /** Bytes read and written by all steps. */
   readonly bytes: number;
+  /** Of these, by steps that are no matrix products. */
+  readonly elementwiseBytes: number;
   /** Bytes of inputs, outputs and constants, and of intermediate results at their peak. */
   readonly boundBytes: number;
   readonly arenaBytes: number;
@@ -76,10 +79,12 @@ function countedMemory(): PlanMemory {
 export function cost(program: Program): Cost {
   const scheduled = schedule(simplify(program));
   const planned = plan(scheduled, countedMemory());
-  const total = { matmulFlops: 0, elementwiseFlops: 0, transcendentals: 0, bytes: 0 };
+  const total = { matmulFlops: 0, elementwiseFlops: 0, transcendentals: 0, bytes: 0, elementwiseBytes: 0 };
   for (const step of scheduled.steps) {
     count(step, total);
-    total.bytes += [...step.reads].reduce((sum, root) => sum + rootBytes(root), 0) + writtenBytes(step);
+    const bytes = [...step.reads].reduce((sum, root) => sum + readBytes(step, root), 0) + writtenBytes(step);
+    total.bytes += bytes;
+    if (step.kind !== "dot" && step.kind !== "conv") total.elementwiseBytes += bytes;
   }
   const bound = boundRoots(scheduled).reduce((sum, root) => sum + rootBytes(root), 0);
   return { ...total, boundBytes: bound, arenaBytes: planned.arenaBytes, steps: scheduled.steps.length };
@@ -91,6 +96,12 @@ const boundRoots = (scheduled: Schedule) => [
   ...scheduled.outputs,
   ...scheduled.constants.keys(),
 ];
+
+/** A loop over a part of an array reads no more of it than it has points. */
+function readBytes(step: Step, root: Root): number {
+  if (step.kind !== "loop" && step.kind !== "window") return rootBytes(root);
+  return Math.min(root.size, sizeOf(step.domain)) * bytesOf(root.dtype);
+}
 
 function writtenBytes(step: Step): number {
   if (step.kind !== "loop") return rootBytes(step.root);

@@ -95,6 +95,12 @@ const rows: readonly Row[] = [
     cost: { elementwiseFlops: 20, transcendentals: 20 },
   },
   {
+    name: "a part of an array, no more than is read",
+    specs: [f32(100, 8)],
+    apply: (x) => x!.slice(0, 10, 15).exp(),
+    cost: { transcendentals: 40, bytes: 4 * (40 + 40), elementwiseBytes: 4 * (40 + 40), steps: 1 },
+  },
+  {
     name: "sum of rows",
     specs: [f32(100, 8)],
     apply: (x) => x!.sum(0),
@@ -149,6 +155,7 @@ const rows: readonly Row[] = [
       matmulFlops: 2 * 8 * 16 * 32 + 2 * 8 * 32 * 4,
       transcendentals: 8 * 32,
       bytes: 4 * (8 * 16 + 16 * 32 + 8 * 32 + 2 * 8 * 32 + 8 * 32 + 32 * 4 + 8 * 4),
+      elementwiseBytes: 4 * 2 * 8 * 32,
       boundBytes: 4 * (8 * 16 + 16 * 32 + 32 * 4 + 8 * 4),
       arenaBytes: 2 * 64 * Math.ceil((4 * 256 + 16) / 64),
       steps: 3,

@@ -32,6 +32,12 @@ export function architectureOf(objective: Objective, name: string): Architecture
     storedBytes: scalarBytes,
     otherForwardFlops: Math.max(0, forward.matmulFlops / examples - layers),
     activations: gradient.arenaBytes / scalarBytes / examples,
+    elementwise: {
+      operations: gradient.elementwiseFlops / examples,
+      transcendentals: gradient.transcendentals / examples,
+      bytes: gradient.elementwiseBytes / examples,
+      steps: gradient.steps,
+    },
     notes: [`counted from the programs of a batch of ${examples.toLocaleString("en-US")}`],
   };
 }
