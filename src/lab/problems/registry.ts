@@ -7,6 +7,7 @@ import type { ProblemSettings } from "../settings.js";
 import { autoencoder } from "./autoencoder.js";
 import { fashionResnet } from "./fashion-resnet.js";
 import { fineTune } from "./fine-tune.js";
+import { functionProblems } from "./functions.js";
 import { ganGaussians } from "./gan-gaussians.js";
 import { imageProblems } from "./images.js";
 import { mobyDickProblem } from "./moby-dick.js";
@@ -27,6 +28,7 @@ export const problems: readonly ProblemKind[] = [
   tableProblem,
   pinnPoisson,
   pinnHeat,
+  ...functionProblems,
 ] as readonly ProblemKind[];
 
 /**
