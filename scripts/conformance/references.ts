@@ -360,6 +360,7 @@ export const references: readonly Reference[] = [
           graftBeta2: h.grafting_beta2,
           graftEpsilon: h.grafting_epsilon,
           blockSize: h.max_preconditioner_dim,
+          vectors: true,
           interval: h.precondition_frequency,
           start: h.start_preconditioning_step,
           weightDecay: h.weight_decay,

@@ -9,7 +9,7 @@ import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { runReport } from "../lab/report.js";
 import { train as trainSession } from "../lab/run.js";
-import { openSession, optimizerFor } from "../lab/session.js";
+import { batchFor, openSession, optimizerFor } from "../lab/session.js";
 import type { RunSettings } from "../lab/settings.js";
 import { createRun, type RunResult, readRun, replaceFile, resumeRun } from "../lab/store.js";
 import { exitCodes } from "./failure.js";
@@ -128,7 +128,7 @@ async function begin(given: string | undefined, flags: TrainFlags): Promise<Plan
       problem: problem.settings,
       optimizer,
       seed,
-      batch: readCount("batch", flags.batch) ?? defaults.batch,
+      batch: readCount("batch", flags.batch) ?? batchFor(problem, optimizer),
       limits: readLimits(flags, metrics, defaults),
       evaluateEvery: readCount("evaluate-every", flags.evaluateEvery) ?? defaults.evaluateEvery,
       checkpoint: { seconds: 10, ...(checkpointSteps ? { steps: checkpointSteps } : {}) },

@@ -9,7 +9,7 @@ import { loadProblem } from "../lab/problems/registry.js";
 import { describeTarget } from "../lab/report.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
-import { optimizerFor, suggestedFor } from "../lab/session.js";
+import { batchFor, optimizerFor, suggestedFor } from "../lab/session.js";
 import { replaceFile } from "../lab/store.js";
 import {
   describePoint,
@@ -126,7 +126,7 @@ async function prepare(
       trials: readCount("trials", flags.trials, 0) ?? 20,
       searchSeed: readCount("search-seed", flags.searchSeed, 0) ?? 0,
       seeds,
-      batch: readCount("batch", flags.batch) ?? defaults.batch,
+      batch: readCount("batch", flags.batch) ?? batchFor(problem, optimizer),
       limits: readLimits(flags, metrics, defaults),
       evaluateEvery: readCount("evaluate-every", flags.evaluateEvery) ?? defaults.evaluateEvery,
       stopsEarly: flags.earlyStop,

@@ -13,6 +13,8 @@ export interface Problem {
   readonly defaults: RunDefaults;
   /** Settings that suit this problem, by optimizer; they stand between the optimizer's own and the user's. */
   readonly suggested: Readonly<Record<string, Readonly<Record<string, number | string | boolean>>>>;
+  /** Batches that suit this problem, by optimizer; those that are not here have the default. */
+  readonly batches?: Readonly<Record<string, number>>;
   /** Metrics on the test data (those named training…: on the training data), best known first; is larger better? */
   readonly metrics: Readonly<Record<string, Target["goal"]>>;
   /** @throws DataError when the batch does not fit the data. */

@@ -35,6 +35,10 @@ export function suggestedFor(
   return Object.assign({}, problem.suggested[method.name], ...parts);
 }
 
+/** Examples in a step, where nobody says otherwise. */
+export const batchFor = ({ batches, defaults }: Problem, { name }: OptimizerSettings): number =>
+  batches?.[name] ?? defaults.batch;
+
 /**
  * Compiles what a run needs.
  *

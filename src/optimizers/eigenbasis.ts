@@ -27,10 +27,11 @@ export function setIdentity({ data, shape }: Buffer): void {
   for (let k = 0; k < data.length; k += shape[0]! + 1) data[k] = 1;
 }
 
-/** Whether the first `count` elements are finite numbers. */
+/** Whether the first `count` elements are finite numbers: 0·x is 0 of those only. */
 export function allFinite({ data }: Buffer, count: number): boolean {
-  for (let k = 0; k < count; k++) if (!Number.isFinite(data[k]!)) return false;
-  return true;
+  let sum = 0;
+  for (let k = 0; k < count; k++) sum += 0 * data[k]!;
+  return sum === 0;
 }
 
 /**

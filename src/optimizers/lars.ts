@@ -84,7 +84,7 @@ export const lars = firstOrderMethod(
       trustCoefficient: notNegative(
         0.001,
         "c: length of a layer's step in parts of its weights; 0 for no ratio",
-        { typical: [0.0001, 0.01], sensitivity: "medium" },
+        { typical: [0.0001, 0.02], sensitivity: "medium" },
       ),
       weightDecay: notNegative(0, "λ: adds λθ to the gradient of the arrays that take part", {
         typical: [1e-5, 0.001],

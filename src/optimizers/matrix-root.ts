@@ -45,12 +45,13 @@ export function createRooter(
   const eigen = (source: Buffer, scale: number, shift: number, p: number, target: Buffer): boolean => {
     const [vectors, scaled, result] = work as [Buffer, Buffer, Buffer];
     const n = target.shape[0]!;
-    for (let k = 0; k < n * n; k++) vectors.data[k] = scale * source.data[k]!;
+    vectors.data.set(source.data);
     if (!allFinite(vectors, n * n) || syevd(n, vectors.address, n, values.address) !== 0) return false;
-    const least = Math.min(values.data[0]!, 0);
+    const [E, FE, w] = [vectors.data, scaled.data, values.data];
+    const least = Math.min(w[0]!, 0);
     for (let i = 0; i < n; i++) {
-      const factor = (values.data[i]! - least + shift) ** (-1 / p);
-      for (let k = i * n; k < (i + 1) * n; k++) scaled.data[k] = factor * vectors.data[k]!;
+      const factor = (scale * (w[i]! - least) + shift) ** (-1 / p);
+      for (let k = i * n; k < (i + 1) * n; k++) FE[k] = factor * E[k]!;
     }
     gemm(1, 0, n, n, n, 1, vectors.address, n, scaled.address, n, 0, result.address, n);
     return keep(result, n, target);

@@ -11,8 +11,9 @@
  * variant sequential: Gᵢ is the gradient that the axes before i have preconditioned with their new roots, and p = k, as in
  * pytorch_optimizer; neither is the paper's.
  *
- * Until `start` updates are done there are no roots, and the step is the grafted method's. Where the gradient is not
- * finite a step changes nothing.
+ * Until `start` updates are done there are no roots, and the step is the grafted method's; so is that of arrays of one
+ * axis, whose matrix costs more than what it multiplies (Anil et al. call it skip_preconditioning_rank_lt = 2), unless
+ * `vectors` is set or there is no grafted method. Where the gradient is not finite a step changes nothing.
  */
 import { compile } from "../compiler/compile.js";
 import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";
@@ -37,6 +38,7 @@ import {
   choice,
   count,
   decayRate,
+  flag,
   fraction,
   notNegative,
   positive,
@@ -65,6 +67,10 @@ const options = {
     typical: [64, 2048],
     sensitivity: "low",
   }),
+  vectors: flag(
+    false,
+    "a preconditioner for arrays of one axis too (the paper), not the grafted method's step",
+  ),
   variant: choice(
     "paper",
     ["paper", "sequential"],
@@ -96,6 +102,10 @@ const correctedMean = (beta: number): Transform => ({
   },
 });
 
+/** Whether an array has preconditioners. */
+const hasRoots = ({ shape }: Pick<ArrayShape, "shape">, { vectors, graft }: Settings): boolean =>
+  shape.length >= (vectors || graft === "none" ? 1 : 2);
+
 const usualExponent = ({ variant }: Settings, axes: number): number =>
   variant === "paper" ? 2 * axes : axes;
 
@@ -103,9 +113,9 @@ function start(objective: Objective, settings: Settings): Training {
   const { runtime, dtype, layout, key } = objective;
   const { beta2, blockSize } = settings;
   const blocks = layout.entries.flatMap((entry) =>
-    entry.shape.length === 0
-      ? []
-      : blocksOf(entry.shape, blockSize).map((block, k) => ({ entry, block, name: `${entry.name}.${k}` })),
+    hasRoots(entry, settings)
+      ? blocksOf(entry.shape, blockSize).map((block, k) => ({ entry, block, name: `${entry.name}.${k}` }))
+      : [],
   );
   const factors = blocks.flatMap(({ entry, block, name }) =>
     block.map(([from, to], axis) => {
@@ -197,13 +207,13 @@ function start(objective: Objective, settings: Settings): Training {
       }))
     : [{ observe: undefined, factors }];
   const P = factors.map(({ root }) => input("root", root));
-  const preconditioned = (vector: Tensor): Tensor => {
+  const preconditioned = (vector: Tensor, grafted: Tensor): Tensor => {
     let next = 0;
     return concat(
       layout.entries.map((entry) => {
-        const array = partOf(vector, entry);
         const own = blocks.filter((block) => block.entry === entry);
-        if (own.length === 0) return array.reshape([entry.size]);
+        if (own.length === 0) return partOf(grafted, entry).reshape([entry.size]);
+        const array = partOf(vector, entry);
         const parts = own.map(({ block }) =>
           block.reduce((part, _, axis) => multiplyAlong(part, axis, P[next++]!), cut(array, block)),
         );
@@ -216,7 +226,7 @@ function start(objective: Objective, settings: Settings): Training {
     ...grafting,
     update(direction, state, context) {
       const grafted = grafting.update(direction, state, context);
-      const turned = preconditioned(direction);
+      const turned = preconditioned(direction, grafted.direction);
       const scaled = settings.graft === "none" ? turned : withNormsOf(turned, grafted.direction, layout);
       return { ...grafted, direction: done.ge(settings.start).select(scaled, grafted.direction) };
     },
@@ -274,8 +284,8 @@ function start(objective: Objective, settings: Settings): Training {
           0,
         ),
         reason:
-          shape.length === 0
-            ? "no axes"
+          own.length === 0
+            ? "fewer than two axes"
             : `${shape.length} ${shape.length === 1 ? "axis" : "axes"}${cuts > 1 ? `, in ${cuts} blocks` : ""}`,
       };
     }),
@@ -370,12 +380,14 @@ export const shampoo = defineMethod(
     reference: "Gupta, Koren & Singer 2018, Shampoo: preconditioned stochastic tensor optimization",
     asks: gradients,
     treats: [
-      { arrays: "every axis of every array", how: "a preconditioner; axes above blockSize in blocks" },
-      { arrays: "scalars", how: "the grafted method" },
+      { arrays: "two or more axes", how: "a preconditioner an axis; axes above blockSize in blocks" },
+      { arrays: "vectors and scalars", how: "the grafted method (vectors=true: scalars only)" },
     ],
     costs(shape, s) {
       const n = parameterCount(shape);
-      const axes = arraysOf(shape).flatMap((array) => blockedAxes(array, s.blockSize));
+      const axes = arraysOf(shape).flatMap((array) =>
+        hasRoots(array, s) ? blockedAxes(array, s.blockSize) : [],
+      );
       const sum = (of: (axis: BlockedAxis) => number) => axes.reduce((all, axis) => all + of(axis), 0);
       const squares = sum((axis) => axis.squares);
       const product = sum((axis) => 2 * axis.size * axis.meanExtent);

@@ -105,6 +105,7 @@ describe("shampoo", () => {
             blockSize,
             exponent,
             graft,
+            vectors: true,
           };
           const training = shampoo.create({ ...settings, learningRate: 0.1 }).start(objective);
           training.step();
@@ -142,6 +143,19 @@ describe("shampoo", () => {
           training.release();
         }
     objective.release();
+  });
+  test("arrays of one axis take the grafted method's step; where there is none, they have a root", () => {
+    const objective = smallObjective(runtime);
+    const { offset, size } = objective.layout.entries.find(({ shape }) => shape.length === 1)!;
+    const vectorOf = (theta: readonly number[]) => theta.slice(offset, offset + size);
+    objective.release();
+    // The first step of Adam is η in every element; that of a root of one axis, with its length, is along the gradient.
+    const first = (settings: Parameters<typeof shampoo.create>[0]) => vectorOf(run(settings, 1)[0]!);
+    const adams = vectorOf(trajectory(runtime, adam.create({ learningRate: 0.05 }), 1).parameters[0]!);
+    near([first({})], [adams]);
+    const rooted = first({ vectors: true });
+    expect(Math.max(...rooted.map((value, k) => Math.abs(value - adams[k]!)))).toBeGreaterThan(1e-3);
+    expect(first({ graft: "none" })).toEqual(first({ graft: "none", vectors: true }));
   });
   test("sequential: the second axis sees what the first has preconditioned, block by block", () => {
     const objective = smallObjective(runtime);

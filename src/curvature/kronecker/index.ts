@@ -16,4 +16,5 @@ export type { Estimator } from "./gradients.js";
 export { createInverter, type InverseMethod, type Inverter } from "./inverses.js";
 export { createPencil, type Pencil } from "./pencil.js";
 export { matrixOfBlock, solveBlock, vectorOfBlocks } from "./precondition.js";
+export { createSimultaneous } from "./simultaneous.js";
 export { type FactorOptions, type TracedFactors, traceFactors } from "./statistics.js";

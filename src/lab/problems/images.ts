@@ -34,6 +34,7 @@ function classification(images: Images): Omit<Problem, "settings"> {
     summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${formatCount(data.test.size)} to test`,
     defaults: images.defaults,
     suggested: images.suggested,
+    batches: largeBatches(data.train.size),
     metrics: { accuracy: "max", loss: "min" },
     start: startSupervised({
       model: classifier,
@@ -72,7 +73,7 @@ const mlpSuggested = {
   lion: { learningRate: 3e-4 },
   adafactor: { learningRate: 0.03, ...toZero("linear", 3000) },
   learned: { learningRate: 0.1 },
-  lars: { learningRate: 5, ...toZero("cosine", 4000) },
+  lars: { learningRate: 0.2, trustCoefficient: 0.02, ...toZero("cosine", 4000) },
   lamb: { learningRate: 5e-3 },
   adahessian: { learningRate: 0.05, ...toZero("cosine", 3000) },
   sophia: { weightDecay: 0.01, ...toZero("cosine", 3000) },
@@ -80,13 +81,21 @@ const mlpSuggested = {
   lbfgs: { lineSearch: "none", learningRate: 0.5, damping: 0.3 },
   hessianFree: { curvatureExamples: 500, iterations: 20, damping: 10 },
   kfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
-  ekfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
+  ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
 };
+/** Methods that compare losses, or solve with the curvature of one batch, want more of the data in it. */
+const largeBatches = (examples: number): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries({ newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000 }).map(
+      ([name, batch]) => [name, Math.min(batch, examples)],
+    ),
+  );
 const cnnSuggested = {
   ...mlpSuggested,
   sgd: { learningRate: 0.1 },
   momentum: { learningRate: 0.02 },
   nesterov: { learningRate: 0.02 },
+  naturalGradient: { curvatureExamples: 500, iterations: 10 },
 };
 
 const openMlp = (

@@ -16,10 +16,12 @@
  * two eigendecompositions (9n³) and some products of the widths at a refresh; twice the products of an update and more.
  */
 import {
+  createSimultaneous,
   crossShapes,
   type InverseMethod,
   type Link,
   matrixOfBlock,
+  meanDiagonal,
   solveInEigenbasis,
   vectorOfBlocks,
 } from "../../curvature/kronecker/index.js";
@@ -30,7 +32,6 @@ import { roundingOf } from "../damping.js";
 import type { RunningFactors } from "./evaluation.js";
 import { dampingOf, invertedFactors } from "./inverted-factors.js";
 import type { Preconditioner } from "./preconditioner.js";
-import { createSimultaneous } from "./simultaneous.js";
 
 /** What is kept of a link: Ψ_A, Ψ_G, K_A, K_G, s_A, s_G. */
 const parts = ["psi.A", "psi.G", "K.A", "K.G", "s.A", "s.G"] as const;
@@ -52,6 +53,8 @@ export function tridiagonalInverse(
   });
   const largest = Math.max(1, ...links.flatMap(({ from }) => [blocks[from]!.inputs, blocks[from]!.outputs]));
   const simultaneous = createSimultaneous(runtime, dtype, largest);
+  const C = runtime.buffer(dtype, [largest * largest]);
+  const gemm = dtype === "f64" ? runtime.blas.functions.dgemm : runtime.blas.functions.sgemm;
   const behind = new Map(links.map(({ from }, k) => [from, k]));
   const before = new Map(links.map(({ to }, k) => [to, k]));
   const own = kept.flatMap((part) => Object.values(part));
@@ -107,11 +110,18 @@ export function tridiagonalInverse(
         ] as const;
         const done = sides.map(([side, shift, index]) => {
           const [between, inverse] = [cross[k]![index]!, diagonal.inverses[to]![index]!];
-          const part = kept[k]!;
-          return simultaneous.diagonalize(
-            { factor: factors[from]![index]!, shift, between, inverse },
-            { psi: part[`psi.${side}`], K: part[`K.${side}`], s: part[`s.${side}`] },
-          );
+          const factor = factors[from]![index]!;
+          const [psi, K, s] = (["psi", "K", "s"] as const).map((part) => kept[k]![`${part}.${side}`]) as [
+            Buffer,
+            Buffer,
+            Buffer,
+          ];
+          // Ψ ← × F_jj⁻¹, C ← Ψ ×ᵀ
+          const [n, m] = between.shape as [number, number];
+          gemm(0, 0, n, m, m, 1, between.address, m, inverse.address, m, 0, psi.address, m);
+          gemm(0, 1, n, n, m, 1, psi.address, m, between.address, m, 0, C.address, n);
+          const least = Math.max(shift, roundingOf(dtype) * meanDiagonal(factor));
+          return simultaneous.diagonalize(factor, least, C, K, s);
         });
         if (done.every(Boolean)) return;
         // Without its link a block stands as it would alone.
@@ -138,6 +148,7 @@ export function tridiagonalInverse(
     release() {
       diagonal.release();
       simultaneous.release();
+      C.release();
       for (const buffer of own) buffer.release();
     },
   };
