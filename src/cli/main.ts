@@ -15,6 +15,7 @@ import {
   type ProbeFlags,
   type RaceFlags,
   type RecommendFlags,
+  type SuiteFlags,
   type TrainFlags,
   type TuneFlags,
 } from "./options.js";
@@ -46,6 +47,7 @@ Examples:
   thalweg race table:file=houses.csv,target=price --target loss=0.1
   thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
+  thalweg suite --quick                          eight optimizers on a few problems, tuned alike and scored
   thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
   thalweg advise config.json --task language-model --batch 8 --hardware h100
   thalweg costs 784-1000-500-10 --batch 256      memory, FLOPs, time of every optimizer
@@ -103,6 +105,26 @@ addEngineOptions(tune).action(
     await (await import("./tune.js")).tune(problem, optimizer, flags);
   },
 );
+
+const suite = program
+  .command("suite")
+  .summary("race the optimizers over many problems, tuned alike, and score them")
+  .description(
+    "Tunes every optimizer on every problem by the same number of trials, measures the seconds of training to targets\n" +
+      "that were set beforehand, and scores them as AlgoPerf does.",
+  )
+  .option("--quick", "few problems, 3 trials, within 20 minutes (default)")
+  .option("--full", "all problems and optimizers, 3 studies of 5 trials: many hours without --budget")
+  .option("--only <names...>", "these problems (of the table, or any that has a target), these optimizers")
+  .option("--trials <count>", "settings that a study tries, the problem's own first (default: 3, full: 5)")
+  .option("--studies <count>", "repetitions with other seeds and settings (default: 1, full: 3)")
+  .option("--budget <minutes>", "shorten all runs alike to fit (default: 14, full: none)")
+  .option("--seed <number>", "of initial values, batches, settings and intervals (default: 0)")
+  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
+  .option("--resume <folder>", "go on with what was begun there");
+addEngineOptions(suite).action(async (flags: SuiteFlags) => {
+  await (await import("./suite.js")).suite(flags);
+});
 
 const probe = program
   .command("probe [problem]")

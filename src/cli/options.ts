@@ -37,6 +37,18 @@ export interface TuneFlags extends EngineFlags, LimitFlags {
   readonly earlyStop: boolean;
   readonly sensitivity?: boolean;
 }
+export interface SuiteFlags extends EngineFlags {
+  readonly quick?: boolean;
+  readonly full?: boolean;
+  readonly only?: readonly string[];
+  readonly trials?: string;
+  readonly studies?: string;
+  readonly budget?: string;
+  readonly seed?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly json?: boolean;
+}
 export interface ProbeFlags extends EngineFlags {
   readonly run?: string;
   readonly kind?: string;
@@ -271,7 +283,7 @@ export function readLimits(
 
 /** @throws UsageError when a flag is given that a resumed run cannot change. */
 export function refuseWithResume(
-  flags: RaceFlags | TrainFlags | TuneFlags,
+  flags: RaceFlags | SuiteFlags | TrainFlags | TuneFlags,
   problem: string | undefined,
   changeable: readonly string[],
 ): void {

@@ -26,6 +26,8 @@ export interface Chart {
   readonly yScale: "linear" | "log";
   readonly yFormat: (value: number) => string;
   readonly xFormat: (value: number) => string;
+  /** Where the axis begins (default: 0). */
+  readonly xFrom?: number;
   readonly series: readonly Series[];
   /** A horizontal line: the target. */
   readonly rule?: { readonly y: number; readonly label: string } | undefined;
@@ -83,7 +85,7 @@ export function drawChart(chart: Chart): string {
   if (points.length === 0)
     return `${head}<text class="axis" x="${width / 2}" y="${height / 2}" text-anchor="middle">nothing was measured</text></svg>`;
 
-  const [xLow, xHigh] = [Math.min(0, minimum(xs)), maximum(xs) || 1];
+  const [xLow, xHigh] = [Math.min(chart.xFrom ?? 0, minimum(xs)), maximum(xs) || 1];
   const [yMin, yMax] = [minimum(ys), maximum(ys)];
   const position = log ? Math.log10 : (value: number) => value;
   const pad = (position(yMax) - position(yMin)) * 0.04 || Math.abs(position(yMax)) * 0.1 || 0.5;

@@ -125,7 +125,7 @@ export function entriesOf(folder: string, settings: RaceSettings): Entry[] {
 }
 
 /** A label as the name of a folder. */
-const safe = (label: string) =>
+export const safe = (label: string) =>
   label
     .replaceAll(/[^a-zA-Z0-9.=-]+/g, "-")
     .replaceAll(/^[-.]+|[-.]+$/g, "")

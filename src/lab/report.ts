@@ -1,9 +1,11 @@
 /** A race (or one run) as a page: one file, no network, readable without its pictures, on paper and in the dark. */
 import { accountOf, coverageSection, type Section, splitSection, timeSplits } from "./account.js";
 import { drawBars } from "./bars.js";
-import { type Chart, drawChart, escapeText, type Point } from "./chart.js";
+import { type Chart, drawChart, escapeText } from "./chart.js";
+import { bySeconds, bySteps, type Quantity, thin, valueAt } from "./curves.js";
 import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignificant } from "./format.js";
 import type { Environment } from "./machine.js";
+import { cell, document, downloads, numeric, sectionTable, swatch, table } from "./page.js";
 import type { RaceRecord } from "./race.js";
 import {
   bestOf,
@@ -156,74 +158,6 @@ function facts(
   ];
 }
 
-// curves
-
-type Quantity = (measurement: Measurement) => number | undefined;
-
-/** Whether a run that ended stays where it was: it does when it arrived, not when it was cut off. */
-const settled = (run: RunRecord) => run.result?.reason === "target";
-
-function summarize(x: number, values: readonly number[]): Point {
-  return { x, y: median(values), low: Math.min(...values), high: Math.max(...values) };
-}
-
-/** Median and range over runs at every measured step. */
-function bySteps(runs: readonly RunRecord[], quantity: Quantity): Point[] {
-  const curves = runs.map((run) => ({ run, values: curveOf(run, (m) => m.step, quantity) }));
-  const steps = [...new Set(curves.flatMap(({ values }) => values.map(([x]) => x)))].sort((a, b) => a - b);
-  const kept = thin(steps, 240);
-  return kept.flatMap((step) => {
-    const values = curves.flatMap(({ run, values: own }) => {
-      const value = valueAt(own, step, settled(run));
-      return value === undefined ? [] : [value];
-    });
-    return values.length > 0 ? [summarize(step, values)] : [];
-  });
-}
-
-/** The same at equal distances in seconds of training. */
-function bySeconds(runs: readonly RunRecord[], quantity: Quantity): Point[] {
-  const curves = runs.map((run) => ({ run, values: curveOf(run, (m) => m.seconds, quantity) }));
-  const end = Math.max(0, ...curves.map(({ values }) => values.at(-1)?.[0] ?? 0));
-  const start = Math.max(0, ...curves.map(({ values }) => values[0]?.[0] ?? 0));
-  const count = 160;
-  return Array.from({ length: count + 1 }, (_, k) => start + ((end - start) * k) / count).flatMap((x) => {
-    const values = curves.flatMap(({ run, values: own }) => {
-      const value = valueAt(own, x, settled(run));
-      return value === undefined ? [] : [value];
-    });
-    return values.length > 0 ? [summarize(x, values)] : [];
-  });
-}
-
-function curveOf(run: RunRecord, xOf: (m: Measurement) => number, quantity: Quantity): [number, number][] {
-  return run.measurements.flatMap((measurement) => {
-    const value = quantity(measurement);
-    return value === undefined || !Number.isFinite(value) ? [] : [[xOf(measurement), value]];
-  });
-}
-
-/** Between points: on the line; after the last: its value if the run settled. */
-function valueAt(curve: readonly [number, number][], x: number, stays: boolean): number | undefined {
-  let low = 0;
-  let high = curve.length - 1;
-  if (high < 0 || x < curve[0]![0]) return undefined;
-  if (x >= curve[high]![0]) return stays || x <= curve[high]![0] * (1 + 1e-9) ? curve[high]![1] : undefined;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (curve[middle]![0] <= x) low = middle;
-    else high = middle;
-  }
-  const [[x0, y0], [x1, y1]] = [curve[low]!, curve[high]!];
-  return x1 === x0 ? y1 : y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
-}
-
-/** Every k-th, and the last. */
-function thin<T>(list: readonly T[], most: number): T[] {
-  const stride = Math.ceil(list.length / most);
-  return list.filter((_, index) => index % stride === 0 || index === list.length - 1);
-}
-
 function charts(pageData: Page): { chart: Chart; xName: string }[] {
   const { target } = pageData;
   const { metric } = pageData.quality;
@@ -297,22 +231,12 @@ function describeCurves(
 
 // the page
 
-const cell = (text: string) => `<td>${escapeText(text)}</td>`;
-const numeric = (text: string) => `<td class="n">${escapeText(text)}</td>`;
-const table = (caption: string, head: readonly string[], rows: readonly string[]) =>
-  `<div class="scroll"><table><caption>${escapeText(caption)}</caption>` +
-  `<thead><tr>${head.map((title) => `<th scope="col">${escapeText(title)}</th>`).join("")}</tr></thead>` +
-  `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`;
-
 const withRange = (statistic: Statistic, format: (value: number) => string): string => {
   if (!Number.isFinite(statistic.median)) return "—";
   const range =
     statistic.low === statistic.high ? "" : ` (${format(statistic.low)} – ${format(statistic.high)})`;
   return `${format(statistic.median)}${range}`;
 };
-const swatch = (colour: number) =>
-  `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
-
 function rankingTable(pageData: Page): string {
   const { metric } = pageData.quality;
   return table(
@@ -390,14 +314,6 @@ function settingsTable(pageData: Page, context: ReportContext): string {
   );
 }
 
-/** A section of an account as a table. */
-export const sectionTable = ({ title, columns, rows }: Section): string =>
-  table(
-    title,
-    columns.map((column) => column.title),
-    rows.map((row) => row.map((text, k) => (columns[k]!.align === "right" ? numeric : cell)(text)).join("")),
-  );
-
 /** Bars and a table of where the time of every optimizer's runs went; empty where no run told. */
 function timePart({ groups }: Page): string {
   const splits = timeSplits(groups);
@@ -469,21 +385,11 @@ function page(pageData: Page, context: ReportContext): string {
   const factRows = pageData.facts
     .map(([name, value]) => `<dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd>`)
     .join("\n");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="thalweg ${escapeText(pageData.environment.thalweg)}">
-<title>${escapeText(pageData.title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<h1>${escapeText(pageData.title)}</h1>
-<p class="summary">${escapeText(pageData.summary)}</p>
-${rankingTable(pageData)}
+  return document({
+    title: pageData.title,
+    summary: pageData.summary,
+    version: pageData.environment.thalweg,
+    body: `${rankingTable(pageData)}
 <h2>Curves</h2>
 <p>Lines are medians over seeds, bands their ranges. A run that reached the target counts with its last value until the
 slowest run of its optimizer has ended. Seconds are those of training steps alone: compilation, evaluations on the test
@@ -504,45 +410,38 @@ ${factRows}
 <h2>Do it again</h2>
 <pre><code>${escapeText(pageData.command)}</code></pre>
 <p>Equal settings, seeds, versions and threads on one machine give equal steps; times vary with what else runs on it.</p>
-</main>
-</body>
-</html>
-`;
+${downloads([
+  { name: "runs", rows: runRows(pageData) },
+  { name: "measurements", rows: measurementRows(pageData) },
+])}`,
+  });
 }
 
-const style = `
-:root{--back:#fff;--text:#1d2127;--soft:#59626f;--line:#d5dae1;--panel:#f6f7f9;
---c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
-@media (prefers-color-scheme:dark){:root{--back:#14171c;--text:#e6e9ee;--soft:#a3adba;--line:#363d48;--panel:#1c2128;
---c0:#56b4e9;--c1:#ff9d4d;--c2:#2fc99b;--c3:#f08cc0;--c4:#e3c044;--c5:#8ab8f5;--c6:#b39cf5;--c7:#b5b5b5}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}
-main{max-width:76rem;margin:0 auto;padding:1.5rem 1rem 3rem}
-h1{font-size:1.6rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}
-.summary{font-size:1.1rem;margin-top:0}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:.5rem 0;font-variant-numeric:tabular-nums}
-caption{text-align:left;color:var(--soft);padding:.25rem 0}
-th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-thead th{color:var(--soft);font-weight:600}tbody th{font-weight:600;white-space:nowrap}
-.n{text-align:right;white-space:nowrap}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.5rem 0}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
-figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
-figcaption{font-weight:600;margin-bottom:.25rem}
-figure svg{width:100%;height:auto;display:block}
-summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
-.swatch{width:24px;height:10px;vertical-align:middle}
-.axis{fill:var(--soft);font-size:12px}.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
-.rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
-.line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
-.bar{fill:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
-.bar.d1,.patch.d1{opacity:.45}
-.d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
-.band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
-${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
-@media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
-pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
-@media print{details{display:none}.figures{grid-template-columns:1fr 1fr}}
-`;
+const runRows = ({ groups }: Page) =>
+  groups.flatMap(({ label, runs }) =>
+    runs.map(({ settings, result }) => ({
+      optimizer: label,
+      seed: settings.seed,
+      end: result?.reason ?? "unfinished",
+      secondsToTarget: result?.reached?.seconds,
+      stepsToTarget: result?.reached?.step,
+      seconds: result?.seconds,
+      steps: result?.steps,
+      compileSeconds: result?.compileSeconds,
+    })),
+  );
+
+/** Of a long run, every k-th. */
+const measurementRows = ({ groups }: Page) =>
+  groups.flatMap(({ label, runs }) =>
+    runs.flatMap(({ settings, measurements }) =>
+      thin(measurements, 300).map(({ step, seconds, loss, test }) => ({
+        optimizer: label,
+        seed: settings.seed,
+        step,
+        seconds,
+        trainingLoss: loss,
+        ...test,
+      })),
+    ),
+  );

@@ -57,6 +57,8 @@ export const runSettingsSchema = v.strictObject({
   limits: limitsSchema,
   /** Steps between evaluations on the test data. */
   evaluateEvery: count,
+  /** Whether it is evaluated at earlier steps too, each a tenth later than the one before. */
+  evaluatesEarly: v.optional(v.boolean()),
   /** A checkpoint is written after so many steps or seconds, whichever comes first, and at the end. */
   checkpoint: v.strictObject({ steps: v.optional(count), seconds: positive }),
   engine: engineSettingsSchema,

@@ -1,0 +1,263 @@
+/** `thalweg suite`: every optimizer on every problem, tuned alike: scores, profiles, a page. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import pc from "picocolors";
+import { UsageError, UserError } from "../lab/errors.js";
+import { formatSeconds, formatSignificant } from "../lab/format.js";
+import { loadProblem } from "../lab/problems/registry.js";
+import { labelsOf } from "../lab/race.js";
+import { describeTarget } from "../lab/report.js";
+import { median } from "../lab/score.js";
+import { optimizerFor } from "../lab/session.js";
+import type { OptimizerSettings } from "../lab/settings.js";
+import { replaceFile } from "../lab/store.js";
+import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
+import { freshSeconds, suiteReport } from "../lab/suite/report.js";
+import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "../lab/suite/settings.js";
+import { readSuiteSettings, runSuite, type SuiteRecord, type Trial } from "../lab/suite/suite.js";
+import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
+import { listenForInterruption } from "./interrupt.js";
+import { isProblem } from "./model.js";
+import {
+  newFolder,
+  readCount,
+  readEngine,
+  readOptimizer,
+  readPositive,
+  readProblem,
+  refuseWithResume,
+  type SuiteFlags,
+} from "./options.js";
+import { showLine } from "./progress.js";
+import { openRuntime, quote } from "./setup.js";
+import { formatTable, plain, print, printJson, symbol } from "./text.js";
+
+/** Minutes of the quick table; after a quarter more no run is begun. */
+const quickMinutes = 14;
+const patience = 1.25;
+
+export async function suite(flags: SuiteFlags): Promise<void> {
+  const { folder, settings } = await prepare(flags);
+  const interruption = listenForInterruption();
+  const line = showLine();
+  const watch = watching(settings);
+  let record: SuiteRecord;
+  try {
+    line.note(describePlan(settings));
+    record = await runSuite(() => openRuntime(settings.engine), folder, settings, {
+      signal: interruption.signal,
+      onProblem: ({ id, target }, summary) => line.note(`${id}: ${summary}; to ${describeTarget(target)}`),
+      onProgress: (slot, { step, seconds }) =>
+        line.update(() =>
+          [
+            `${watch.done() + 1}/${watch.total} ${slot.problem.id}`,
+            slot.label,
+            `study ${slot.study + 1}, ${slot.trial === "fresh" ? "fresh seed" : `trial ${slot.trial}`}`,
+            `step ${step}, ${formatSeconds(seconds)}`,
+            `about ${formatSeconds(watch.left())} left`,
+          ].join(` ${symbol.dot} `),
+        ),
+      onStart: (_, done) => watch.at(done),
+      onEnd(trial) {
+        line.note(describeTrial(trial));
+        watch.end(trial);
+      },
+    });
+  } finally {
+    line.end();
+    interruption.dispose();
+  }
+  const report = join(folder, "report.html");
+  replaceFile(join(folder, "scores.json"), `${JSON.stringify(record.standings ?? null, undefined, 2)}\n`);
+  replaceFile(report, suiteReport(record, commandOf(settings)));
+  if (flags.json) printJson({ ...record, report });
+  else show(record, report);
+  const left = watch.total - record.trials.length;
+  if (left > 0 && interruption.exitCode === undefined)
+    process.stderr.write(
+      `${left} runs did not fit into the time; go on with: thalweg suite --resume ${quote(folder)}\n`,
+    );
+  if (interruption.exitCode !== undefined) {
+    process.stderr.write(`interrupted; go on with: thalweg suite --resume ${quote(folder)}\n`);
+    process.exitCode = interruption.exitCode;
+  }
+}
+
+/** How long what is left takes: the plan, at the pace so far. */
+function watching(settings: SuiteSettings) {
+  const planned = new Map(settings.problems.map(({ id, seconds }) => [id, plannedRun(seconds)]));
+  const began = performance.now();
+  let [done, spent, here, left] = [0, 0, 0, plannedSeconds(settings)];
+  const total =
+    settings.problems.length * settings.optimizers.length * settings.studies * (settings.trials + 1);
+  return {
+    total,
+    done: () => done,
+    at(count: number) {
+      // What an earlier session did is no longer to be done.
+      if (here === 0 && spent === 0) left *= 1 - count / total;
+      done = count;
+    },
+    end({ problem }: Trial) {
+      spent += planned.get(problem)!;
+      here++;
+    },
+    left() {
+      const pace = here < 5 ? 1 : (performance.now() - began) / 1000 / spent;
+      return Math.max(0, left - spent) * pace;
+    },
+  };
+}
+
+async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: SuiteSettings }> {
+  if (flags.resume !== undefined) {
+    refuseWithResume(flags, undefined, []);
+    return { folder: flags.resume, settings: readSuiteSettings(flags.resume) };
+  }
+  if (flags.quick && flags.full) throw new UsageError("--quick and --full are given; use one");
+  const quick = !flags.full;
+  const chosen = choose(flags.only ?? [], quick);
+  const minutes = readPositive("budget", flags.budget) ?? (quick ? quickMinutes : undefined);
+  const engine = readEngine(flags);
+  const extent = {
+    trials: readCount("trials", flags.trials) ?? (quick ? 3 : 5),
+    studies: readCount("studies", flags.studies) ?? (quick ? 1 : 3),
+    seed: readCount("seed", flags.seed, 0) ?? 0,
+    engine,
+    deadline: minutes === undefined ? undefined : minutes * 60 * patience,
+  };
+  const folder = flags.out ?? newFolder("suite");
+  if (existsSync(join(folder, "suite.json")))
+    throw new UserError(
+      `"${folder}" already holds a suite; go on with --resume ${quote(folder)}, or choose another folder with --out`,
+    );
+  const problems = [];
+  for (const { row, named } of chosen.problems) {
+    try {
+      const problem = await loadProblem(readProblem(row.problem));
+      for (const optimizer of chosen.optimizers) optimizerFor(problem, optimizer);
+      problems.push(suiteProblem(row, problem));
+    } catch (error) {
+      // Data that this machine does not have; what was asked for by name is missed.
+      if (named || (error as Error).name !== "DataError") throw error;
+      process.stderr.write(plain(`${row.problem} is left out: ${(error as Error).message.split("\n")[0]}\n`));
+    }
+  }
+  const settings = planSuite(problems, chosen.optimizers, extent);
+  return { folder, settings: minutes === undefined ? settings : withinBudget(settings, 60 * minutes) };
+}
+
+/** What --only names: rows of the table, other problems, optimizers; of what it does not name, all. */
+function choose(
+  only: readonly string[],
+  quick: boolean,
+): { problems: { row: Row; named: boolean }[]; optimizers: OptimizerSettings[] } {
+  const named = only.filter(isProblem).flatMap((name) => {
+    const found = rows.filter(({ problem }) => problem === name || problem.split(":")[0] === name);
+    return found.length > 0 ? found : [ownRow(name)];
+  });
+  const methods = only.filter((name) => !isProblem(name)).map(readOptimizer);
+  const table = rows.filter((row) => !quick || row.quick);
+  return {
+    problems: (named.length > 0 ? named : table).map((row) => ({ row, named: named.length > 0 })),
+    optimizers:
+      methods.length > 0
+        ? methods
+        : (quick ? quickOptimizers : fullOptimizers).map((name) => ({ name, settings: {} })),
+  };
+}
+
+function commandOf({ problems, optimizers, trials, studies, seed, deadline, engine }: SuiteSettings): string {
+  const names = optimizers.map(({ name, settings }) => {
+    const list = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+    return list.length === 0 ? name : `${name}:${list.join(",")}`;
+  });
+  return [
+    "thalweg suite --full",
+    `--only ${[...problems.map(({ id }) => id), ...names].map(quote).join(" ")}`,
+    `--trials ${trials} --studies ${studies} --seed ${seed}`,
+    ...(deadline === undefined ? [] : [`--budget ${formatSignificant(deadline / 60 / patience, 4)}`]),
+    ...(engine.backend ? [`--backend ${engine.backend}`] : []),
+    ...(engine.threads ? [`--threads ${engine.threads}`] : []),
+  ].join(" ");
+}
+
+const describePlan = (settings: SuiteSettings) =>
+  `${settings.optimizers.length} optimizers on ${settings.problems.length} problems: ${settings.studies} × ${settings.trials} trials ` +
+  `and as many fresh seeds as studies, about ${formatSeconds(plannedSeconds(settings))}`;
+
+function describeTrial({
+  problem,
+  optimizer,
+  study,
+  trial,
+  seconds,
+  end,
+  trained,
+  steps,
+  message,
+}: Trial): string {
+  const what = `${problem}, ${optimizer}, study ${study + 1}, ${trial === "fresh" ? "fresh seed" : `trial ${trial}`}`;
+  if (end === "unusable") return `${what}: ${message}`;
+  if (seconds !== null) return `${what}: reached the target in ${formatSeconds(seconds)}`;
+  return `${what}: did not reach it (${end}, ${steps} steps, ${formatSeconds(trained)})`;
+}
+
+function show({ settings, finished, standings, trials }: SuiteRecord, report: string): void {
+  print("");
+  if (standings) {
+    const right = "right" as const;
+    const name = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
+    print(pc.bold(`${finished.length} problems, ${settings.studies} × ${settings.trials} trials`));
+    print("");
+    print(
+      formatTable(
+        [
+          { title: "place" },
+          { title: "optimizer" },
+          { title: "B", align: right },
+          { title: "95 %", align: right },
+          { title: "solved", align: right },
+          { title: `time / ${standings.baseline}`, align: right },
+        ],
+        standings.optimizers.map(
+          ({ optimizer, places: [best, worst], score, interval, solved, baseline }) => [
+            best === worst ? String(best) : `${best}${symbol.dash}${worst}`,
+            optimizer,
+            score.toFixed(3),
+            interval.map((end) => end.toFixed(2)).join(" to "),
+            `${solved} of ${finished.length}`,
+            name(baseline.ratio),
+          ],
+        ),
+      ),
+    );
+    print("");
+    print(
+      pc.bold("Seconds of training to the target: median over studies of the best trial (on a fresh seed)"),
+    );
+    print("");
+    const labels = labelsOf(settings.optimizers);
+    print(
+      formatTable(
+        [{ title: "problem" }, ...labels.map((title) => ({ title, align: right }))],
+        finished.map(({ id }, p) => [
+          id,
+          ...labels.map((label) => {
+            const { times } = standings.optimizers.find(({ optimizer }) => optimizer === label)!;
+            return cell(times[p]!, median(freshSeconds(trials, id, label)));
+          }),
+        ]),
+      ),
+    );
+    print("");
+    print(plain("Places are open where intervals overlap. — : did not reach the target on most studies."));
+  } else print("No problem is finished yet.");
+  print("");
+  print(`report: ${report}`);
+}
+
+function cell(time: number, again: number): string {
+  const short = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
+  return Number.isFinite(time) ? `${short(time)} (${short(again)})` : symbol.dash;
+}

@@ -1,0 +1,117 @@
+/** What the pages of races, runs and suites are made of: one file each, no network, on a phone, on paper, in the dark. */
+import type { Section } from "./account.js";
+import { escapeText } from "./chart.js";
+
+export const cell = (text: string) => `<td>${escapeText(text)}</td>`;
+export const numeric = (text: string) => `<td class="n">${escapeText(text)}</td>`;
+export const table = (caption: string, head: readonly string[], rows: readonly string[]) =>
+  `<div class="scroll"><table><caption>${escapeText(caption)}</caption>` +
+  `<thead><tr>${head.map((title) => `<th scope="col">${escapeText(title)}</th>`).join("")}</tr></thead>` +
+  `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`;
+
+export const swatch = (colour: number) =>
+  `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
+
+/** A section of an account as a table. */
+export const sectionTable = ({ title, columns, rows }: Section): string =>
+  table(
+    title,
+    columns.map((column) => column.title),
+    rows.map((row) => row.map((text, k) => (columns[k]!.align === "right" ? numeric : cell)(text)).join("")),
+  );
+
+export interface Document {
+  readonly title: string;
+  readonly summary: string;
+  /** Version of this package. */
+  readonly version: string;
+  /** HTML. */
+  readonly body: string;
+}
+
+export const document = ({ title, summary, version, body }: Document): string => `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="thalweg ${escapeText(version)}">
+<title>${escapeText(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${escapeText(title)}</h1>
+<p class="summary">${escapeText(summary)}</p>
+${body}
+</main>
+</body>
+</html>
+`;
+
+/** Rows of equal keys as CSV (RFC 4180); what is undefined or null is empty. */
+export function csvOf(rows: readonly Readonly<Record<string, unknown>>[]): string {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const field = (value: unknown) => {
+    const text = value === undefined || value === null ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [names, ...rows.map((row) => names.map((name) => row[name]))]
+    .map((row) => `${row.map(field).join(",")}\r\n`)
+    .join("");
+}
+
+/** Links that save what they carry, without a server: the numbers of a page as CSV, and as JSON. */
+export function downloads(
+  files: readonly { readonly name: string; readonly rows: readonly Readonly<Record<string, unknown>>[] }[],
+): string {
+  const link = (file: string, type: string, text: string) =>
+    `<a download="${escapeText(file)}" href="data:${type};base64,${Buffer.from(text).toString("base64")}">${escapeText(file)}</a>`;
+  const items = files.flatMap(({ name, rows }) => [
+    link(`${name}.csv`, "text/csv", csvOf(rows)),
+    link(`${name}.json`, "application/json", JSON.stringify(rows)),
+  ]);
+  return `<p class="downloads">Numbers: ${items.join(", ")}</p>`;
+}
+
+const style = `
+:root{--back:#fff;--text:#1d2127;--soft:#59626f;--line:#d5dae1;--panel:#f6f7f9;
+--c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
+@media (prefers-color-scheme:dark){:root{--back:#14171c;--text:#e6e9ee;--soft:#a3adba;--line:#363d48;--panel:#1c2128;
+--c0:#56b4e9;--c1:#ff9d4d;--c2:#2fc99b;--c3:#f08cc0;--c4:#e3c044;--c5:#8ab8f5;--c6:#b39cf5;--c7:#b5b5b5}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}
+main{max-width:76rem;margin:0 auto;padding:1.5rem 1rem 3rem}
+h1{font-size:1.6rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}
+.summary{font-size:1.1rem;margin-top:0}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%;margin:.5rem 0;font-variant-numeric:tabular-nums}
+caption{text-align:left;color:var(--soft);padding:.25rem 0}
+th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+thead th{color:var(--soft);font-weight:600}tbody th{font-weight:600;white-space:nowrap}
+.n{text-align:right;white-space:nowrap}
+.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.5rem 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
+figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
+figcaption{font-weight:600;margin-bottom:.25rem}
+figure svg{width:100%;height:auto;display:block}
+summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
+.swatch{width:24px;height:10px;vertical-align:middle}
+.axis{fill:var(--soft);font-size:12px}.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
+.rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
+.line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
+.bar{fill:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
+.bar.d1,.patch.d1{opacity:.45}
+.d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
+.band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
+${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
+.places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}a{color:var(--c0)}
+@media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}main{padding:1rem .75rem 2rem}
+.figures{grid-template-columns:1fr}.axis{font-size:15px}th,td{padding-right:.5rem}}
+pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
+@media print{:root{--back:#fff;--text:#000;--soft:#444;--line:#bbb;--panel:#fff;
+--c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
+body{font-size:11pt;print-color-adjust:exact}main{max-width:none;padding:0}details,.downloads{display:none}
+.figures{grid-template-columns:1fr 1fr}figure,tr{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}}
+`;

@@ -1,0 +1,361 @@
+/**
+ * The table: every optimizer on every problem, tuned alike. On each problem an optimizer has some studies. A study is a
+ * number of trials, the first with the settings that suit the problem, the others at quasi-random points of the
+ * catalogue's ranges; then its best trial's settings run once more on a seed that no trial saw.
+ *
+ *     suite.json                                      what is measured, written first
+ *     trials.jsonl                                    a line a run, as they end
+ *     <problem>/<optimizer>/study-<s>/trial-<k>/      one run each (store.ts); the last one is "fresh"
+ *
+ * What counts is the seconds of training until the target on held-out data; evaluations, drawing files and compilation
+ * are in nobody's time. Since only the best trial of a study counts, a trial may take no longer than the best before it.
+ * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
+ */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { findMethod } from "../../optimizers/registry.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import { explainFileError, UserError } from "../errors.js";
+import { lockFolder } from "../lock.js";
+import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
+import type { Problem } from "../problem.js";
+import { loadProblem } from "../problems/registry.js";
+import { labelsOf, safe } from "../race.js";
+import { recordedRun } from "../recorded-run.js";
+import type { RunStatus } from "../run.js";
+import { bestOf } from "../score.js";
+import { rangesOf, searchPoints } from "../search.js";
+import { suggestedFor } from "../session.js";
+import {
+  type OptimizerSettings,
+  optimizerSettingsSchema,
+  parseJson,
+  type RunSettings,
+  validate,
+} from "../settings.js";
+import { type StopReason, stopReasons } from "../stop.js";
+import { beginFolder, makeFolder, replaceFile } from "../store.js";
+import { type Cell, type Standings, standingsOf } from "./performance.js";
+import {
+  guardOf,
+  runsOfCell,
+  type SuiteProblem,
+  type SuiteSettings,
+  suiteSettingsSchema,
+} from "./settings.js";
+
+const recordSchema = v.object({
+  format: v.literal("thalweg-suite"),
+  version: v.literal(1),
+  created: v.string(),
+  settings: suiteSettingsSchema,
+  environment: environmentSchema,
+});
+
+const number = v.pipe(v.number(), v.finite());
+const trialSchema = v.strictObject({
+  problem: v.string(),
+  /** Its label. */
+  optimizer: v.string(),
+  study: number,
+  trial: v.union([number, v.literal("fresh")]),
+  seed: number,
+  /** With everything that differs from the optimizer's own defaults. */
+  settings: optimizerSettingsSchema,
+  /** Seconds of training until the target; null: not reached. */
+  seconds: v.nullable(number),
+  /** Seconds of training that it had. */
+  limit: number,
+  trained: number,
+  steps: number,
+  /** Best value of the target's metric; null: none. */
+  best: v.nullable(number),
+  end: v.picklist([...(Object.keys(stopReasons) as StopReason[]), "unusable"]),
+  /** Why it could not run. */
+  message: v.optional(v.string()),
+});
+/** One run of a suite. */
+export type Trial = v.InferOutput<typeof trialSchema>;
+
+export interface SuiteRecord {
+  readonly folder: string;
+  readonly created: string;
+  readonly settings: SuiteSettings;
+  readonly environment: Environment;
+  readonly trials: readonly Trial[];
+  /** Problems that every optimizer has finished: those that are scored. */
+  readonly finished: readonly SuiteProblem[];
+  /** Undefined while no problem is finished. */
+  readonly standings: Standings | undefined;
+}
+
+/** A run that is to be made. */
+export interface Slot {
+  readonly problem: SuiteProblem;
+  readonly optimizer: OptimizerSettings;
+  readonly label: string;
+  readonly study: number;
+  readonly trial: Trial["trial"];
+}
+
+export interface SuiteOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProblem?: ((problem: SuiteProblem, summary: string) => void) | undefined;
+  readonly onStart?: ((slot: Slot, done: number, total: number) => void) | undefined;
+  readonly onProgress?: ((slot: Slot, status: RunStatus) => void) | undefined;
+  readonly onEnd?: ((trial: Trial) => void) | undefined;
+}
+
+const fileOf = (folder: string) => join(folder, "suite.json");
+const trialsOf = (folder: string) => join(folder, "trials.jsonl");
+
+/** Every run of a problem in its order: trials of all optimizers by turns, then the fresh runs of the study. */
+export function slotsOf(settings: SuiteSettings, problem: SuiteProblem): Slot[] {
+  const labels = labelsOf(settings.optimizers);
+  const trials: Trial["trial"][] = [...Array(settings.trials).keys(), "fresh"];
+  return [...Array(settings.studies).keys()].flatMap((study) =>
+    trials.flatMap((trial) =>
+      settings.optimizers.map((optimizer, k) => ({ problem, optimizer, label: labels[k]!, study, trial })),
+    ),
+  );
+}
+
+export const folderOf = (folder: string, { problem, label, study, trial }: Slot): string =>
+  join(folder, safe(problem.id), safe(label), `study-${study}`, trial === "fresh" ? trial : `trial-${trial}`);
+
+const isSlot = (slot: Slot) => (trial: Trial) =>
+  trial.problem === slot.problem.id &&
+  trial.optimizer === slot.label &&
+  trial.study === slot.study &&
+  trial.trial === slot.trial;
+
+/** Runs a suite, or what is left of one, in its folder. @throws UserError */
+export async function runSuite(
+  openRuntime: () => Promise<Runtime>,
+  folder: string,
+  settings: SuiteSettings,
+  options: SuiteOptions = {},
+): Promise<SuiteRecord> {
+  makeFolder(folder);
+  const release = await lockFolder(folder);
+  try {
+    if (!existsSync(fileOf(folder))) await begin(openRuntime, folder, settings);
+    const trials = [...readTrials(folder)];
+    const keep = (trial: Trial) => {
+      trials.push(trial);
+      replaceFile(trialsOf(folder), trials.map((one) => `${JSON.stringify(one)}\n`).join(""));
+      options.onEnd?.(trial);
+    };
+    const end = performance.now() + 1000 * (settings.deadline ?? Number.POSITIVE_INFINITY);
+    const isOver = () => options.signal?.aborted === true || performance.now() >= end;
+    const total = settings.problems.length * settings.optimizers.length * runsOfCell(settings);
+    for (const problem of settings.problems) {
+      const left = slotsOf(settings, problem).filter((slot) => !trials.some(isSlot(slot)));
+      if (left.length === 0 || isOver()) continue;
+      // A runtime for each problem: what one leaves in memory is not the next one's.
+      const runtime = await openRuntime();
+      try {
+        const opened = await loadProblem(problem.problem);
+        options.onProblem?.(problem, opened.summary);
+        for (const slot of left) {
+          if (isOver()) break;
+          options.onStart?.(slot, trials.length, total);
+          const trial = await runSlot(runtime, opened, folder, settings, slot, trials, options);
+          if (trial) keep(trial);
+        }
+      } finally {
+        await runtime.close();
+      }
+    }
+    return readSuite(folder);
+  } finally {
+    release();
+  }
+}
+
+async function begin(
+  openRuntime: () => Promise<Runtime>,
+  folder: string,
+  settings: SuiteSettings,
+): Promise<void> {
+  const runtime = await openRuntime();
+  beginFolder(folder, "suite.json", {
+    format: "thalweg-suite",
+    version: 1,
+    created: new Date().toISOString(),
+    settings,
+    environment: describeEnvironment(runtime),
+  });
+  await runtime.close();
+}
+
+/** Seeds of fresh runs are as far as this from those of trials. */
+const fresh = 1000;
+
+/** One run; undefined when it was interrupted. */
+async function runSlot(
+  runtime: Runtime,
+  problem: Problem,
+  folder: string,
+  settings: SuiteSettings,
+  slot: Slot,
+  trials: readonly Trial[],
+  options: SuiteOptions,
+): Promise<Trial | undefined> {
+  const { target, seconds, batches, evaluateEvery } = slot.problem;
+  const own = trials.filter(
+    (trial) =>
+      trial.problem === slot.problem.id && trial.optimizer === slot.label && trial.study === slot.study,
+  );
+  const best = bestTrial(own);
+  const isFresh = slot.trial === "fresh";
+  const method = findMethod(slot.optimizer.name);
+  const optimizer = isFresh
+    ? (best ?? own[0]!).settings
+    : pointOf(problem, settings, slot.optimizer, slot.study, slot.trial as number);
+  const limit = isFresh ? seconds : Math.min(seconds, best?.seconds ?? seconds);
+  const seed = settings.seed + slot.study + (isFresh ? fresh : 0);
+  const about = {
+    problem: slot.problem.id,
+    optimizer: slot.label,
+    study: slot.study,
+    trial: slot.trial,
+    seed,
+    settings: optimizer,
+    limit,
+  };
+  const nothing = { seconds: null, trained: 0, steps: 0, best: null, end: "unusable" } as const;
+  // What cannot run once cannot run again; and settings with which nothing arrived are not worth another run.
+  const before = own.find(({ end }) => end === "unusable");
+  if (before) return { ...about, ...nothing, message: before.message };
+  if (isFresh && !best)
+    return { ...about, ...nothing, message: "not run: no trial of the study reached the target" };
+  const runSettings: RunSettings = {
+    problem: slot.problem.problem,
+    optimizer,
+    seed,
+    batch: batches[method.asks.batch],
+    limits: { target, steps: 1e9, seconds: limit },
+    evaluateEvery,
+    evaluatesEarly: true,
+    checkpoint: { seconds: 10 },
+    engine: settings.engine,
+  };
+  const path = folderOf(folder, slot);
+  try {
+    const run = await recordedRun(runtime, problem, path, runSettings, {
+      signal: options.signal,
+      wallSeconds: guardOf(seconds),
+      onProgress: (status) => options.onProgress?.(slot, status),
+    });
+    const { result } = run;
+    if (!result || result.reason === "interrupted") return undefined;
+    // Nothing goes on from here, and checkpoints of hundreds of runs would fill a disk.
+    rmSync(join(path, "checkpoint.safetensors"), { force: true });
+    const value = bestOf(run.measurements, target);
+    const { reached } = result;
+    return {
+      ...about,
+      seconds: reached && reached.seconds <= limit ? reached.seconds : null,
+      trained: result.seconds,
+      steps: result.steps,
+      best: Number.isFinite(value) ? value : null,
+      end: result.reason,
+    };
+  } catch (error) {
+    // A method that does not suit a problem (too many parameters, another kind of loss) is a miss, not an end.
+    if (error instanceof Error && /^(Settings|Shape|Runtime|Data)Error$/.test(error.name))
+      return { ...about, ...nothing, message: error.message.split("\n")[0]! };
+    throw error;
+  }
+}
+
+/** The settings of a trial: those that suit the problem, or a point of the catalogue's ranges beside them. */
+function pointOf(
+  problem: Problem,
+  { trials, seed }: SuiteSettings,
+  { name, settings }: OptimizerSettings,
+  study: number,
+  trial: number,
+): OptimizerSettings {
+  const method = findMethod(name);
+  const given = { ...suggestedFor(problem, method, settings), ...settings };
+  if (trial === 0) return { name, settings: given };
+  const ranges = rangesOf(name, method.optionsFor(given));
+  for (const fixed of Object.keys(settings)) delete ranges[fixed];
+  const point = searchPoints(ranges, trials - 1, seed + study)[trial - 1]!;
+  return { name, settings: { ...given, ...point } };
+}
+
+/** The trial that reached the target first; of a study where none did, nothing. */
+export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
+  trials
+    .filter(({ trial, seconds }) => trial !== "fresh" && seconds !== null)
+    .toSorted((a, b) => a.seconds! - b.seconds!)[0];
+
+/** A suite as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
+export function readSuite(folder: string): SuiteRecord {
+  const { created, settings, environment } = readRecordFile(folder);
+  const trials = readTrials(folder);
+  const finished = settings.problems.filter((problem) =>
+    slotsOf(settings, problem).every((slot) => trials.some(isSlot(slot))),
+  );
+  const cells = finished.flatMap(({ id }) => cellsOf(settings, trials, id));
+  return {
+    folder,
+    created,
+    settings,
+    environment,
+    trials,
+    finished,
+    standings:
+      cells.length === 0
+        ? undefined
+        : standingsOf(cells, { baseline: settings.baseline, seed: settings.seed }),
+  };
+}
+
+/** What the scores are made of: the seconds of every trial, by study. */
+export const cellsOf = (settings: SuiteSettings, trials: readonly Trial[], problem: string): Cell[] =>
+  labelsOf(settings.optimizers).map((optimizer) => ({
+    optimizer,
+    problem,
+    studies: [...Array(settings.studies).keys()].map((study) =>
+      trials
+        .filter(
+          (one) =>
+            one.problem === problem &&
+            one.optimizer === optimizer &&
+            one.study === study &&
+            one.trial !== "fresh",
+        )
+        .map(({ seconds }) => seconds ?? Number.POSITIVE_INFINITY),
+    ),
+  }));
+
+function readRecordFile(folder: string) {
+  const path = fileOf(folder);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT")
+      throw new UserError(
+        `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
+      );
+    throw explainFileError(error, path);
+  }
+  return validate(recordSchema, parseJson(text, path), path);
+}
+
+export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
+
+function readTrials(folder: string): Trial[] {
+  const path = trialsOf(folder);
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .map((line, k) => validate(trialSchema, parseJson(line, `${path}:${k + 1}`), `${path}:${k + 1}`));
+}

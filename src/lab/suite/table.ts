@@ -1,0 +1,112 @@
+/**
+ * The problems and optimizers of `thalweg suite`. To add a problem, add a row: everything else follows from it.
+ *
+ * Targets are the problems' own, which come from the literature, where nothing else is said here; where a row says
+ * `target: "tuned"`, the target was found beforehand by a larger tuning of AdamW and momentum (targets.ts).
+ */
+import type { Asks } from "../../optimizers/catalogue.js";
+
+/** Examples in a step of methods that work with any, that want large batches, and that want all of the data. */
+export type Batches = Partial<Readonly<Record<Asks["batch"], number>>>;
+
+export interface Row {
+  /** A name with options, as on a command line; also the name of the row. */
+  readonly problem: string;
+  /** Seconds of training that a run has, unless the budget of the suite leaves fewer. */
+  readonly seconds: number;
+  /** Whether the quick table has it. */
+  readonly quick?: boolean;
+  /** What differs from the problem's own batch. */
+  readonly batches?: Batches;
+  readonly target?: "tuned" | { readonly metric: string; readonly value: number };
+  /** Where the target comes from. */
+  readonly source: string;
+}
+
+const images = { large: 500, full: 2000 };
+const sequences = { large: 500, full: 500 };
+
+export const rows: readonly Row[] = [
+  {
+    problem: "digits-mlp",
+    seconds: 6,
+    quick: true,
+    batches: images,
+    source: "97 %, as AlgoPerf's MNIST workload",
+  },
+  {
+    problem: "autoencoder:encoder=128-32",
+    seconds: 6,
+    quick: true,
+    batches: { large: 500, full: 1000 },
+    target: "tuned",
+    source: "AdamW and momentum, tuned",
+  },
+  {
+    problem: "temporal-order:length=30",
+    seconds: 6,
+    quick: true,
+    batches: sequences,
+    source: "99 % right (Hochreiter & Schmidhuber 1997)",
+  },
+  {
+    problem: "pinn-poisson",
+    seconds: 6,
+    quick: true,
+    target: { metric: "l2Error", value: 1e-3 },
+    source: "the first error of which Dangel et al. 2024 report the steps",
+  },
+  {
+    problem: "pinn-heat",
+    seconds: 30,
+    target: { metric: "l2Error", value: 1e-3 },
+    source: "as for pinn-poisson",
+  },
+  {
+    problem: "digits-cnn",
+    seconds: 30,
+    batches: { large: 500, full: 1000 },
+    source: "98 %",
+  },
+  {
+    problem: "fashion-mlp",
+    seconds: 30,
+    batches: images,
+    source: "87 %",
+  },
+  {
+    problem: "autoencoder",
+    seconds: 60,
+    batches: { any: 100, large: 500, full: 1000 },
+    target: { metric: "trainingError", value: 5.01 },
+    source: "what tuned Adam reaches in 60 seconds (docs/scenarios.md)",
+  },
+  {
+    problem: "addition:length=50",
+    seconds: 60,
+    batches: sequences,
+    source: "99 % within 0.04 (Martens & Sutskever 2011)",
+  },
+];
+
+export const quickOptimizers = ["momentum", "adam", "adamw", "muon", "soap", "kfac", "lbfgs", "hessianFree"];
+export const fullOptimizers = [
+  "sgd",
+  "momentum",
+  "nesterov",
+  "adam",
+  "adamw",
+  "lion",
+  "adahessian",
+  "sophia",
+  "muon",
+  "soap",
+  "shampoo",
+  "kfac",
+  "lbfgs",
+  "naturalGradient",
+  "hessianFree",
+  "newton",
+];
+/** The fixed optimizer that ratios are to. */
+export const baseline = "adamw";
