@@ -41,18 +41,27 @@ function programSeconds(
 }
 
 /** FLOP/s of m×k by k×n; small ones several in one program, so that the call does not count. */
-function productRate(runtime: Runtime, dtype: "f32" | "f64", [m, k, n]: readonly [number, number, number]) {
+function productRate(
+  runtime: Runtime,
+  dtype: "f32" | "f64",
+  [m, k, n]: readonly [number, number, number],
+  milliseconds: number,
+): number {
   const count = Math.max(1, Math.min(64, Math.floor(2e7 / (m * k * n))));
   const shapes = [
     [count, m, k],
     [count, k, n],
   ] as const;
-  const seconds = programSeconds(runtime, dtype, shapes, (a, b) => a.matmul(b), 100);
+  const seconds = programSeconds(runtime, dtype, shapes, (a, b) => a.matmul(b), milliseconds);
   return (2 * count * m * k * n) / seconds;
 }
 
 /** FLOP/s of factorizations of one order, 9n³ for eigenvectors and n³ for a Cholesky inverse. */
-function factorizationRates(runtime: Runtime, n: number): { cholesky: number; eigen: number } {
+function factorizationRates(
+  runtime: Runtime,
+  n: number,
+  milliseconds: number,
+): { cholesky: number; eigen: number } {
   const [matrix, values] = [runtime.buffer("f32", [n, n]), runtime.buffer("f32", [n])];
   const { functions } = runtime.blas;
   const prepare = () => {
@@ -63,8 +72,8 @@ function factorizationRates(runtime: Runtime, n: number): { cholesky: number; ei
     functions.spotrf(n, matrix.address, n);
     functions.spotri(n, matrix.address, n);
   };
-  const cholesky = best(invert, 60, prepare);
-  const eigen = best(() => functions.ssyevd(n, matrix.address, n, values.address), 60, prepare);
+  const cholesky = best(invert, milliseconds, prepare);
+  const eigen = best(() => functions.ssyevd(n, matrix.address, n, values.address), milliseconds, prepare);
   matrix.release();
   values.release();
   return { cholesky: n ** 3 / cholesky, eigen: (9 * n ** 3) / eigen };
@@ -83,20 +92,24 @@ const chain = (a: Tensor, b: Tensor): Tensor => a.mul(b).add(a).mul(b).add(b).mu
  * 200 MB for a moment. The best of many times each: of a machine whose clock moves, its fast state.
  *
  *     const here = measureHardware(await createRuntime());
+ *
+ * @param milliseconds of each of thirty measurements.
  */
-export function measureHardware(runtime: Runtime): Hardware {
+export function measureHardware(runtime: Runtime, milliseconds = 80): Hardware {
   const square = (side: number, dtype: "f32" | "f64" = "f32") =>
-    productRate(runtime, dtype, [side, side, side]);
+    productRate(runtime, dtype, [side, side, side], milliseconds);
   const products = pointsOf([16, 48, 128, 384, 1024], square);
-  const thinProducts = pointsOf([1, 4, 16, 64], (side) => productRate(runtime, "f32", [512, 512, side]));
+  const thinProducts = pointsOf([1, 4, 16, 64], (side) =>
+    productRate(runtime, "f32", [512, 512, side], milliseconds),
+  );
 
-  const orders = [32, 128, 512].map((size) => ({ size, ...factorizationRates(runtime, size) }));
+  const orders = [32, 128, 512].map((size) => ({ size, ...factorizationRates(runtime, size, milliseconds) }));
 
-  const flat = (length: number, f: (a: Tensor, b: Tensor) => Tensor, milliseconds: number) =>
+  const flat = (length: number, f: (a: Tensor, b: Tensor) => Tensor) =>
     programSeconds(runtime, "f32", [[length], [length]], f, milliseconds);
   const bandwidths = pointsOf([2 ** 15, 2 ** 19, 2 ** 23, 2 ** 27], (bytes) => {
     const length = Math.floor(bytes / 12);
-    return (12 * length) / flat(length, (a, b) => a.add(b), 80);
+    return (12 * length) / flat(length, (a, b) => a.add(b));
   });
 
   return {
@@ -114,15 +127,15 @@ export function measureHardware(runtime: Runtime): Hardware {
       bandwidths,
       cholesky: orders.map(({ size, cholesky }) => ({ size, rate: cholesky })),
       eigen: orders.map(({ size, eigen }) => ({ size, rate: eigen })),
-      elementwise: (chainLength * chainElements) / flat(chainElements, chain, 40),
-      transcendental: (2 * chainElements) / flat(chainElements, (a, b) => a.tanh().add(b.exp()), 40),
-      call: callSeconds(runtime),
+      elementwise: (chainLength * chainElements) / flat(chainElements, chain),
+      transcendental: (2 * chainElements) / flat(chainElements, (a, b) => a.tanh().add(b.exp())),
+      call: callSeconds(runtime, milliseconds),
     },
   };
 }
 
 /** Seconds of one step of a program that does next to nothing: sums over rows, and what needs them. */
-function callSeconds(runtime: Runtime): number {
+function callSeconds(runtime: Runtime, milliseconds: number): number {
   const sums = 50;
   const program = compile(
     runtime,
@@ -131,7 +144,7 @@ function callSeconds(runtime: Runtime): number {
       shape: [4, 4],
     }),
   );
-  const seconds = best(() => program.run(), 40);
+  const seconds = best(() => program.run(), milliseconds);
   const { length } = program.steps;
   program.release();
   return seconds / length;

@@ -106,9 +106,9 @@ describe("seconds", () => {
 it("this machine is measured, and gives its memory back", async () => {
   const runtime = await createRuntime({ threads: 1 });
   // What portable factorizations keep for themselves is allocated by the first ones.
-  measureHardware(runtime);
+  measureHardware(runtime, 1);
   const before = runtime.used;
-  const here = measureHardware(runtime);
+  const here = measureHardware(runtime, 1);
   expect(v.is(hardwareSchema, here)).toBe(true);
   expect(runtime.used).toBe(before);
   await runtime.close();

@@ -4,139 +4,19 @@
  */
 import { basename } from "node:path";
 import type { LayerShape } from "../../curvature/model-shape.js";
-import { AdvisorError } from "../error.js";
 import { type Architecture, activationsOf } from "../model.js";
 import { convLayer, countable, denseLayer, embeddingLayer, normLayer, otherLayer } from "./layers.js";
-import { type Field, type Message, messageOf } from "./protobuf.js";
+import { assumedTokens, checkOrder, type Graph, readGraph, type Weight } from "./onnx-graph.js";
+import { inferShapes, product } from "./onnx-shapes.js";
 import type { ByteSource } from "./source.js";
-
-interface Node {
-  readonly op: string;
-  readonly name: string;
-  readonly inputs: readonly string[];
-  readonly outputs: readonly string[];
-  readonly numbers: ReadonlyMap<string, readonly number[]>;
-  readonly constant: Weight | undefined;
-}
-
-interface Weight {
-  readonly shape: readonly number[];
-  readonly type: number;
-}
-
-interface Graph {
-  readonly nodes: Node[];
-  readonly weights: Map<string, Weight>;
-  /** Of inputs and values; the first axis, where it has no number, is the batch: 1. */
-  readonly shapes: Map<string, readonly number[]>;
-}
 
 /** Bytes of the floating types: float, float16, double, bfloat16. */
 const floats: Readonly<Record<number, number>> = { 1: 4, 10: 2, 11: 8, 16: 2 };
-const mostNodes = 200_000;
-const assumedTokens = 512;
 
 /** @throws AdvisorError when the file is damaged, its graph has a cycle, or it has no weights. */
 export function readOnnx(source: ByteSource, tokens?: number): Architecture {
   const notes = new Set<string>(["layers are read from the graph"]);
   return layersOf(readGraph(source, tokens, notes), basename(source.name), tokens, notes);
-}
-
-function readGraph(source: ByteSource, tokens: number | undefined, notes: Set<string>): Graph {
-  const message = messageOf(source);
-  const graph: Graph = { nodes: [], weights: new Map(), shapes: new Map() };
-  let found = false;
-  for (const field of message.fields(0, source.size)) {
-    if (field.number !== 7) continue;
-    found = true;
-    for (const part of message.fields(field.begin, field.end)) {
-      if (part.number === 1) graph.nodes.push(readNode(message, part));
-      else if (part.number === 5) {
-        const { name, weight } = readTensor(message, part);
-        if (graph.weights.has(name))
-          throw new AdvisorError(`"${source.name}" has two initialisers named "${name.slice(0, 60)}"`);
-        graph.weights.set(name, weight);
-      } else if (part.number === 11 || part.number === 12 || part.number === 13) {
-        const { name, shape } = readValue(message, part, tokens, notes);
-        if (shape) graph.shapes.set(name, shape);
-        else if (part.number === 11) graph.shapes.set(name, []);
-      }
-      if (graph.nodes.length > mostNodes || graph.weights.size > mostNodes)
-        throw new AdvisorError(
-          `"${source.name}" has more than ${mostNodes} nodes: it is too large to be read`,
-        );
-    }
-  }
-  if (!found) throw new AdvisorError(`"${source.name}" is no ONNX file: it has no graph`);
-  return graph;
-}
-
-function readNode(message: Message, at: Field): Node {
-  const [inputs, outputs, numbers] = [[] as string[], [] as string[], new Map<string, readonly number[]>()];
-  let [op, name] = ["", ""];
-  let constant: Weight | undefined;
-  for (const field of message.fields(at.begin, at.end)) {
-    if (field.number === 1) inputs.push(message.text(field));
-    else if (field.number === 2) outputs.push(message.text(field));
-    else if (field.number === 3) name = message.text(field);
-    else if (field.number === 4) op = message.text(field);
-    else if (field.number === 5) {
-      let key = "";
-      const values: number[] = [];
-      for (const part of message.fields(field.begin, field.end)) {
-        if (part.number === 1) key = message.text(part);
-        else if (part.number === 3) values.push(part.value);
-        else if (part.number === 4 && part.end - part.begin <= 16)
-          // auto_pad: SAME_UPPER, SAME_LOWER, VALID, NOTSET
-          values.push(message.text(part).startsWith("SAME") ? 1 : 0);
-        else if (part.number === 8) values.push(...message.numbers(part));
-        else if (part.number === 5) constant = readTensor(message, part).weight;
-      }
-      numbers.set(key, values);
-    }
-  }
-  return { op, name: name || outputs[0] || op, inputs, outputs, numbers, constant };
-}
-
-function readTensor(message: Message, at: Field): { name: string; weight: Weight } {
-  const shape: number[] = [];
-  let [name, type] = ["", 0];
-  for (const field of message.fields(at.begin, at.end)) {
-    if (field.number === 1) shape.push(...message.numbers(field));
-    else if (field.number === 2) type = field.value;
-    else if (field.number === 8) name = message.text(field);
-  }
-  const wrong = shape.find((size) => !Number.isSafeInteger(size));
-  if (wrong !== undefined || shape.length > 32)
-    throw new AdvisorError(
-      `the shape of "${name.slice(0, 60)}" is damaged (${shape.length} axes, ${wrong ?? shape[0]})`,
-    );
-  return { name, weight: { shape, type } };
-}
-
-/** ValueInfoProto: name, type.tensor_type.shape.dim. */
-function readValue(message: Message, at: Field, tokens: number | undefined, notes: Set<string>) {
-  let name = "";
-  let shape: number[] | undefined;
-  const inside = function* (fields: Iterable<Field>, number: number) {
-    for (const field of fields) if (field.number === number) yield* message.fields(field.begin, field.end);
-  };
-  for (const field of message.fields(at.begin, at.end)) if (field.number === 1) name = message.text(field);
-  const tensor = inside(inside(message.fields(at.begin, at.end), 2), 1);
-  for (const field of inside(tensor, 2)) {
-    if (field.number !== 1) continue;
-    shape ??= [];
-    let size: number | undefined;
-    for (const part of message.fields(field.begin, field.end)) if (part.number === 1) size = part.value;
-    if (size !== undefined && Number.isSafeInteger(size) && size > 0) shape.push(size);
-    else if (shape.length === 0) shape.push(1);
-    else {
-      shape.push(tokens ?? assumedTokens);
-      if (tokens === undefined)
-        notes.add(`axes without a number, but the first, are taken for ${assumedTokens} tokens`);
-    }
-  }
-  return { name, shape };
 }
 
 /** A weight's layer while it is gathered; a bias may come with a later node. */
@@ -148,21 +28,16 @@ interface Found {
   bias: boolean;
 }
 
-function layersOf(
-  { nodes, weights, shapes }: Graph,
-  name: string,
-  tokens: number | undefined,
-  notes: Set<string>,
-): Architecture {
-  checkOrder(nodes, new Set([...weights.keys(), ...shapes.keys()]), name);
+function layersOf(graph: Graph, name: string, tokens: number | undefined, notes: Set<string>): Architecture {
+  const { nodes, weights } = graph;
+  checkOrder(nodes, new Set([...weights.keys(), ...graph.inputs, ...graph.shapes.keys()]), name);
+  const { shapes, origins } = inferShapes(graph);
+  // Of files with a batch of a set size.
+  const batch = shapes.get([...graph.inputs].find((input) => !weights.has(input)) ?? "")?.[0] ?? 1;
   const found = new Map<string, Found>();
   const used = new Set<string>();
   const tables = new Set<string>();
   const last = new Map<string, Found>();
-  /** The initialiser that a name stands for, as it is or transposed. */
-  const origins = new Map<string, { name: string; shape: readonly number[] }>(
-    [...weights].map(([key, { shape }]) => [key, { name: key, shape }]),
-  );
   let otherForwardFlops = 0;
   let unknown = 0;
   const places = (shape: readonly number[] | undefined, from: number, to: number): number => {
@@ -184,27 +59,22 @@ function layersOf(
   for (const node of nodes) {
     const { op, inputs, outputs, numbers } = node;
     const out = outputs[0] ?? "";
-    if (node.constant && op === "Constant") {
-      weights.set(out, node.constant);
-      origins.set(out, { name: out, shape: node.constant.shape });
+    // Initialisers, as they are or transposed, and numbers that shapes are computed from.
+    if (origins.has(out)) {
+      if (op === "Identity" && origins.has(inputs[0] ?? ""))
+        notes.add("arrays of equal numbers are stored once, as exporters do, and counted once");
       continue;
     }
     const first = inputs[0] ?? "";
     const source = origins.get(first);
-    if (source && /^(Identity|Cast|Transpose|DequantizeLinear)$/.test(op)) {
-      const turned = op === "Transpose" ? transposed(source.shape, numbers.get("perm")) : source.shape;
-      origins.set(out, { name: source.name, shape: turned });
-      continue;
-    }
-    const x = shapes.get(first);
-    const shape = shapes.get(out)?.length ? shapes.get(out) : inferShape(node, shapes, origins);
-    if (shape) shapes.set(out, shape);
+    const [x, shape] = [shapes.get(first), shapes.get(out)];
     const second = origins.get(inputs[1] ?? "");
     const bias = origins.get(inputs[2] ?? "")?.name;
     const sizes = second?.shape ?? [];
     if ((op === "MatMul" || op === "Gemm") && second && sizes.length === 2) {
       const [rows, columns] = (numbers.get("transB")?.[0] ? sizes.toReversed() : sizes) as [number, number];
-      const positions = op === "Gemm" ? 1 : places(shape, 1, -1);
+      const positions =
+        op === "Gemm" ? Math.max(1, Math.round((x?.[0] ?? batch) / batch)) : places(shape, 1, -1);
       // A table that is the head as well: its layer stays a table, whose look-ups are no products.
       if (tables.has(second.name)) otherForwardFlops += 2 * rows * columns * positions;
       const layer = add(
@@ -212,11 +82,16 @@ function layersOf(
         columns,
         positions,
         (hasBias, places, uses) =>
-          denseLayer(second.name, rows, columns, { bias: hasBias, positions: places, uses }),
+          denseLayer(labelOf(second.name, node.name), rows, columns, {
+            bias: hasBias,
+            positions: places,
+            uses,
+          }),
         op === "Gemm" ? bias : undefined,
       );
       last.set(out, layer);
-    } else if (op === "MatMul" && shape && x) otherForwardFlops += 2 * product(shape) * (x.at(-1) ?? 1);
+    } else if (op === "MatMul" && shape && x)
+      otherForwardFlops += (2 * product(shape) * (x.at(-1) ?? 1)) / batch;
     else if (op === "Add") {
       const layer = last.get(first) ?? last.get(inputs[1] ?? "");
       const added = source ?? second;
@@ -224,6 +99,17 @@ function layersOf(
         layer.bias = true;
         used.add(added.name);
       }
+    } else if (
+      op === "Mul" &&
+      isChannelScale(weights, (second ?? source)?.name, second ? x : shapes.get(inputs[1] ?? ""))
+    ) {
+      // A norm that the exporter wrote out: its scale, and its shift in the next node.
+      const scale = (second ?? source)!;
+      const width = scale.shape[0]!;
+      const layer = add(scale.name, width, places(shape, 1, -1), (hasBias, places, uses) =>
+        normLayer(scale.name, width, { bias: hasBias, positions: places, uses }),
+      );
+      last.set(out, layer);
     } else if (op === "Conv" && second && sizes.length >= 3) {
       const groups = numbers.get("group")?.[0] ?? 1;
       const kernel = [product(sizes.slice(2, -1)), sizes.at(-1)!, sizes[1]!, sizes[0]!] as const;
@@ -234,7 +120,11 @@ function layersOf(
           kernel[3],
           positions,
           (hasBias, places, uses) =>
-            convLayer(second.name, [...kernel], { bias: hasBias, positions: places, uses }),
+            convLayer(labelOf(second.name, node.name), [...kernel], {
+              bias: hasBias,
+              positions: places,
+              uses,
+            }),
           bias,
         );
       else {
@@ -268,10 +158,11 @@ function layersOf(
       const steps = x?.[0] && x[0] > 1 ? x[0] : (tokens ?? assumedTokens);
       for (const [k, weight] of [second, origins.get(inputs[2] ?? "")].entries()) {
         if (weight?.shape.length !== 3) continue;
+        const recurrent = labelOf(weight.name, node.name);
         const [directions, width, size] = weight.shape as [number, number, number];
         const hasBias = Boolean(inputs[3]);
         for (let d = 0; d < Math.min(directions, 2); d++) {
-          const part = `${weight.name}${d === 0 ? "" : ".reverse"}`;
+          const part = `${recurrent}${k === 0 ? "" : ".recurrent"}${d === 0 ? "" : ".reverse"}`;
           used.add(weight.name);
           found.set(part, {
             make: (b, positions, uses) => denseLayer(part, size, width, { bias: b, positions, uses }),
@@ -296,7 +187,7 @@ function layersOf(
   return countable({
     name,
     kind:
-      ops.has("Softmax") && ops.has("LayerNormalization")
+      ops.has("Softmax") && otherForwardFlops > 0
         ? "transformer"
         : has("conv2d")
           ? "convolutional"
@@ -314,106 +205,21 @@ function layersOf(
   });
 }
 
-const product = (sizes: readonly number[]): number => sizes.reduce((result, size) => result * size, 1);
+/** Exporters that turn a weight give it a number for a name: then its module's, from the node's "/block/qkv/MatMul". */
+const labelOf = (weight: string, node: string): string =>
+  weight.startsWith("onnx::") && node.startsWith("/")
+    ? node.split("/").slice(1, -1).join(".") || weight
+    : weight;
+
 const isFloat = (weights: ReadonlyMap<string, Weight>, name: string): boolean =>
   floats[weights.get(name)?.type ?? 0] !== undefined;
 
-const transposed = (shape: readonly number[], perm: readonly number[] | undefined): readonly number[] =>
-  perm?.length === shape.length ? perm.map((axis) => shape[axis] ?? 1) : shape.toReversed();
-
-/** Every value is made before it is read, and once: ONNX demands it, and a cycle cannot have it. */
-function checkOrder(nodes: readonly Node[], known: Set<string>, name: string): void {
-  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
-  const before = new Set([...known].filter((value) => !made.has(value)));
-  for (const { op, inputs, outputs } of nodes) {
-    const early = inputs.find((input) => input !== "" && made.has(input) && !before.has(input));
-    if (early !== undefined)
-      throw new AdvisorError(
-        `"${name}": ${op.slice(0, 40)} reads "${early.slice(0, 60)}" before it is made: the graph has a cycle or is out of order`,
-      );
-    for (const output of outputs) {
-      if (output !== "" && before.has(output))
-        throw new AdvisorError(`"${name}": "${output.slice(0, 60)}" is made twice`);
-      before.add(output);
-    }
-  }
-}
-
-/** The shape of a node's first output, where an operator is known. */
-function inferShape(
-  { op, inputs, numbers }: Node,
-  shapes: ReadonlyMap<string, readonly number[]>,
-  origins: ReadonlyMap<string, { readonly shape: readonly number[] }>,
-): readonly number[] | undefined {
-  const shape = (k: number) => {
-    const name = inputs[k] ?? "";
-    const known = shapes.get(name) ?? origins.get(name)?.shape;
-    return known?.length ? known : undefined;
-  };
-  const [x, w] = [shape(0), shape(1)];
-  switch (op) {
-    case "MatMul":
-      return x && w && [...x.slice(0, -1), w.at(-1)!];
-    case "Gemm":
-      return x && w && [x[0]!, numbers.get("transB")?.[0] ? w[0]! : w.at(-1)!];
-    case "Conv":
-      return x && w && [x[0]!, w[0]!, ...windows(x.slice(2), w.slice(2), numbers)];
-    case "MaxPool":
-    case "AveragePool":
-      return x && [x[0]!, x[1] ?? 1, ...windows(x.slice(2), numbers.get("kernel_shape") ?? [], numbers)];
-    case "GlobalAveragePool":
-    case "GlobalMaxPool":
-      return x && [...x.slice(0, 2), ...x.slice(2).map(() => 1)];
-    case "Flatten":
-      return x && [x[0]!, product(x.slice(1))];
-    case "Gather": {
-      const indices = shape(1);
-      return x && indices && x.length === 2 ? [...indices, x[1]!] : undefined;
-    }
-    case "Add":
-    case "Sub":
-    case "Mul":
-    case "Div":
-      return x && w ? (w.length > x.length || product(w) > product(x) ? w : x) : (x ?? w);
-    case "Transpose":
-      return x && transposed(x, numbers.get("perm"));
-    case "Relu":
-    case "Sigmoid":
-    case "Tanh":
-    case "Gelu":
-    case "Erf":
-    case "Softmax":
-    case "Clip":
-    case "LeakyRelu":
-    case "Elu":
-    case "HardSwish":
-    case "Dropout":
-    case "Identity":
-    case "Cast":
-    case "Sqrt":
-    case "Pow":
-    case "Exp":
-    case "BatchNormalization":
-    case "LayerNormalization":
-    case "InstanceNormalization":
-    case "GroupNormalization":
-      return x;
-    default:
-      return undefined;
-  }
-}
-
-/** Places of a window along each axis: ⌊(size + padding − dilation·(kernel − 1) − 1)/stride⌋ + 1. */
-function windows(
-  sizes: readonly number[],
-  kernel: readonly number[],
-  numbers: ReadonlyMap<string, readonly number[]>,
-): number[] {
-  const [strides, dilations, pads] = [numbers.get("strides"), numbers.get("dilations"), numbers.get("pads")];
-  return sizes.map((size, k) => {
-    if (numbers.get("auto_pad")?.[0]) return Math.ceil(size / (strides?.[k] || 1));
-    const padding = (pads?.[k] ?? 0) + (pads?.[k + sizes.length] ?? 0);
-    const reach = (dilations?.[k] ?? 1) * ((kernel[k] ?? 1) - 1) + 1;
-    return Math.max(1, Math.floor((size + padding - reach) / (strides?.[k] || 1)) + 1);
-  });
+/** Whether an initialiser is one number for each element of an activation's last axis. */
+function isChannelScale(
+  weights: ReadonlyMap<string, Weight>,
+  name: string | undefined,
+  activation: readonly number[] | undefined,
+): boolean {
+  const shape = weights.get(name ?? "")?.shape;
+  return shape?.length === 1 && shape[0]! > 1 && isFloat(weights, name!) && activation?.at(-1) === shape[0];
 }

@@ -17,6 +17,7 @@ export interface Field {
 export interface Message {
   fields(begin: number, end: number): Generator<Field>;
   text(field: Field): string;
+  bytes(field: Field): Uint8Array;
   /** The varints of a repeated field, packed or one by one. */
   numbers(field: Field): number[];
 }
@@ -42,13 +43,20 @@ export function messageOf(source: ByteSource): Message {
   };
   const varint = (at: number, end: number): [value: number, next: number] => {
     let value = 0;
+    const begin = at;
     for (let k = 0; k < 10; k++) {
       if (at >= end) throw damaged("a number ends behind its message");
       const byte = byteAt(at++);
       value += (byte & 0x7f) * 2 ** (7 * k);
-      if (byte < 0x80) return [value, at];
+      if (byte < 0x80) return [k < 9 ? value : negative(begin), at];
     }
     throw damaged("a number has more than 10 bytes");
+  };
+  /** Ten bytes are those of a negative number, as its complement to 2⁶⁴. */
+  const negative = (begin: number): number => {
+    let value = 0n;
+    for (let k = 0; k < 10; k++) value += BigInt(byteAt(begin + k) & 0x7f) << BigInt(7 * k);
+    return Number(BigInt.asIntN(64, value));
   };
   return {
     *fields(begin, end) {
@@ -63,7 +71,8 @@ export function messageOf(source: ByteSource): Message {
           at = after;
         } else if (type === 2) {
           const [length, after] = varint(next, end);
-          if (after + length > end) throw damaged(`a field of ${length} bytes ends behind its message`);
+          if (length < 0 || after + length > end)
+            throw damaged(`a field of ${length} bytes ends behind its message`);
           yield { number, value: 0, begin: after, end: after + length };
           at = after + length;
         } else if (type === 1 || type === 5) {
@@ -77,6 +86,7 @@ export function messageOf(source: ByteSource): Message {
       if (end - begin > longestText) throw damaged(`a name has ${end - begin} bytes`);
       return new TextDecoder().decode(source.read(begin, end - begin));
     },
+    bytes: ({ begin, end }) => source.read(begin, end - begin),
     numbers({ value, begin, end }) {
       if (begin === end) return [value];
       const values: number[] = [];

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
@@ -64,6 +64,9 @@ const valid: [string, Uint8Array][] = [
   ],
 ];
 
+const exported = new URL("exported/transformer.onnx", import.meta.url).pathname;
+valid.push(["exported.onnx", new Uint8Array(readFileSync(exported))]);
+
 it.each(valid)("%s with random damage is read, or refused in one line", (name, bytes) => {
   expect(() => readSource(sourceOf(bytes, name))).not.toThrow();
   const place = fc.nat(Math.min(bytes.length, 4000) - 1);
@@ -79,7 +82,9 @@ it.each(valid)("%s with random damage is read, or refused in one line", (name, b
     fc.property(damage, (edits) => {
       let damaged = bytes;
       for (const { at, remove, insert } of edits)
-        damaged = Uint8Array.from([...damaged.subarray(0, at), ...insert, ...damaged.subarray(at + remove)]);
+        damaged = new Uint8Array(
+          Buffer.concat([damaged.subarray(0, at), insert, damaged.subarray(at + remove)]),
+        );
       try {
         const { layers, activations } = readSource(sourceOf(damaged, name));
         expect(layers.length).toBeGreaterThan(0);
@@ -89,6 +94,6 @@ it.each(valid)("%s with random damage is read, or refused in one line", (name, b
         expect((error as Error).message.length).toBeLessThan(600);
       }
     }),
-    { seed: 1, numRuns: 500 },
+    { seed: 1, numRuns: 300 },
   );
 });

@@ -1,5 +1,6 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { forwardFlops } from "../../../src/advisor/model.js";
+import { readModel } from "../../../src/advisor/read/model-file.js";
 import { readOnnx } from "../../../src/advisor/read/onnx.js";
 import { sourceOf } from "../../../src/advisor/read/source.js";
 import { parameterCount } from "../../../src/curvature/index.js";
@@ -73,6 +74,78 @@ it("reads recurrent layers", () => {
     { inputs: 7, outputs: 24, positions: 20, uses: 20 },
   ]);
   expect(parameterCount(net)).toBe(24 * (4 + 6) + 48);
+});
+
+describe("what PyTorch exports", () => {
+  // Parameters, widths and places as in export.py.
+  const exported = (name: string) => readModel(new URL(`exported/${name}.onnx`, import.meta.url).pathname);
+  const summary = (name: string) =>
+    exported(name).layers.map(
+      ({ name, kind, inputs, outputs, positions, uses }) =>
+        `${name} ${kind} ${inputs}→${outputs} ×${positions}${uses > 1 ? ` in ${uses} uses` : ""}`,
+    );
+  it("dense layers", () => {
+    const model = exported("mlp");
+    expect(parameterCount(model)).toBe(203);
+    expect(model.kind).toBe("dense");
+    expect(forwardFlops(model)).toBe(2 * (12 * 8 + 8 * 8 + 8 * 3));
+    expect(summary("mlp")).toEqual([
+      "0.weight dense 13→8 ×1",
+      "2.weight dense 9→8 ×1",
+      "4.weight dense 9→3 ×1",
+    ]);
+  });
+  it("convolutions with norms and pooling", () => {
+    const model = exported("cnn");
+    expect(parameterCount(model)).toBe(287);
+    expect(model.kind).toBe("convolutional");
+    // 12×12 with padding, halved, then every second place of 4.
+    expect(summary("cnn")).toEqual([
+      "0.weight conv2d 9→4 ×144",
+      "1.weight scaleShift 8→1 ×144",
+      "4.weight conv2d 37→6 ×4",
+      "8.weight dense 7→3 ×1",
+    ]);
+  });
+  it("attention whose shapes are computed in the graph, and norms written out", () => {
+    const model = exported("transformer");
+    expect(parameterCount(model)).toBe(1304);
+    expect(model.kind).toBe("transformer");
+    expect(summary("transformer")).toEqual([
+      "words.weight embedding 24→8 ×6",
+      "norm1.weight scaleShift 16→1 ×6",
+      "qkv dense 9→24 ×6",
+      "out dense 9→8 ×6",
+      "norm2.weight scaleShift 16→1 ×6",
+      "up dense 9→32 ×6",
+      "down dense 33→8 ×6",
+      "head dense 8→24 ×6",
+      "places other 48→1 ×1",
+    ]);
+    // Scores and sums of 6 places, 8 wide in all.
+    expect(model.otherForwardFlops).toBe(2 * 2 * 6 * 6 * 8);
+    expect(model.notes.join()).not.toContain("unknown");
+  });
+  it("recurrence", () => {
+    expect(parameterCount(exported("lstm"))).toBe(212);
+    expect(summary("lstm")).toEqual([
+      "lstm dense 4→20 ×7",
+      "lstm.recurrent dense 6→20 ×7 in 7 uses",
+      "head.weight dense 6→2 ×1",
+    ]);
+  });
+});
+
+it("counts equal arrays that are stored once, and says so", () => {
+  const net = read(
+    input("x", ["batch", 4]),
+    tensor("w", [4, 4]),
+    node("Identity", ["w"], "w2"),
+    node("MatMul", ["x", "w"], "h"),
+    node("MatMul", ["h", "w2"], "y"),
+  );
+  expect(net.layers).toMatchObject([{ name: "w", kind: "dense", uses: 2 }]);
+  expect(net.notes.join()).toContain("stored once");
 });
 
 it("refuses cycles, values made twice, damaged shapes and what is no graph", () => {
