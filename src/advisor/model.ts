@@ -20,6 +20,8 @@ export interface Architecture extends ModelShape {
     readonly bytes: number;
     readonly steps: number;
   };
+  /** What it is trained for, where the model itself tells. */
+  readonly task?: "adversarial";
   readonly notes: readonly string[];
 }
 

@@ -36,8 +36,12 @@ export async function advise(given: string | undefined, flags: AdviseFlags): Pro
   };
   try {
     const batch = readCount("batch", answered.batch);
-    const settled = await situationOf(answered, batch ?? 64, runtime);
     const model = await openModel(modelText, batch, runtime);
+    const settled = await situationOf(
+      { ...(model.task && { task: model.task }), ...answered },
+      batch ?? 64,
+      runtime,
+    );
     const problem = isProblem(modelText) ? modelText : undefined;
     const advice = adviseOn(model, settled.situation, settled.evidence, problem);
     if (flags.report !== undefined) replaceFile(flags.report, adviceReport(model, settled.situation, advice));

@@ -15,7 +15,7 @@ import {
   readOptimizer,
   readProblem,
 } from "./options.js";
-import { openRuntime } from "./setup.js";
+import { openRuntime, tellPlayers } from "./setup.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 
 export async function noise(problemText: string | undefined, flags: NoiseFlags): Promise<void> {
@@ -44,6 +44,7 @@ export async function noise(problemText: string | undefined, flags: NoiseFlags):
     process.stderr.write(plain(`${problem.settings.name}: ${problem.summary}\n`));
     const measuring = problem.start(runtime, { seed, batch: smallest });
     if (flags.run !== undefined) restore(modelArrays(measuring.objective), readArrays(flags.run), flags.run);
+    tellPlayers(measuring.objective);
     const measurement = measureNoise(measuring, { batch: smallest, batches, error, decay, seed, onPart });
     let drift: FactorDrift[] = [];
     if (steps > 0) {

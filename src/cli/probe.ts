@@ -10,7 +10,7 @@ import { restore } from "../lab/run.js";
 import { modelArrays } from "../lab/session.js";
 import { readArrays, readRun } from "../lab/store.js";
 import { type ProbeFlags, readCount, readEngine, readProblem } from "./options.js";
-import { openRuntime } from "./setup.js";
+import { openRuntime, tellPlayers } from "./setup.js";
 import { formatTable, plain, print, printJson, unicode } from "./text.js";
 
 const kinds: readonly CurvatureKind[] = [
@@ -37,6 +37,7 @@ export async function probe(problemText: string | undefined, flags: ProbeFlags):
     const instance = problem.start(runtime, { seed, batch });
     if (flags.run !== undefined) restore(modelArrays(instance.objective), readArrays(flags.run), flags.run);
     process.stderr.write(plain(`${problem.settings.name}: ${problem.summary}\n`));
+    tellPlayers(instance.objective);
     const result = measure(instance, {
       kind,
       batch,

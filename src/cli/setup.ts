@@ -1,4 +1,5 @@
 /** A runtime and a folder for a command; errors of the environment become the user's. */
+import type { Objective } from "../curvature/objective.js";
 import { UserError } from "../lab/errors.js";
 import type { EngineSettings, ProblemSettings } from "../lab/settings.js";
 import { createRuntime, type Runtime } from "../runtime/runtime.js";
@@ -28,3 +29,12 @@ export function named(name: string, settings: Readonly<Record<string, unknown>>)
 /** A problem as it is given on the command line: its name, or the file of one's own, with its options. */
 export const namedProblem = ({ name, file, options }: ProblemSettings): string =>
   named(file ?? name, options);
+
+/** What gradients and curvature are where several players train. */
+export function tellPlayers({ players }: Objective): void {
+  if (players)
+    process.stderr.write(
+      `${players.join(" and ")} have losses of their own: their gradients stand side by side, and curvature is ` +
+        "each one's by its own parameters, without what couples them.\n",
+    );
+}

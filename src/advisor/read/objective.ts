@@ -27,7 +27,7 @@ export function architectureOf(objective: Objective, name: string): Architecture
   return {
     ...shape,
     name,
-    kind: kindOf(shape),
+    kind: objective.players ? "other" : kindOf(shape),
     example: "example",
     storedBytes: scalarBytes,
     otherForwardFlops: Math.max(0, forward.matmulFlops / examples - layers),
@@ -38,7 +38,11 @@ export function architectureOf(objective: Objective, name: string): Architecture
       bytes: gradient.elementwiseBytes / examples,
       steps: gradient.steps,
     },
-    notes: [`counted from the programs of a batch of ${examples.toLocaleString("en-US")}`],
+    ...(objective.players && { task: "adversarial" }),
+    notes: [
+      `counted from the programs of a batch of ${examples.toLocaleString("en-US")}`,
+      ...(objective.players ? [`${objective.players.join(" against ")}: --task adversarial`] : []),
+    ],
   };
 }
 

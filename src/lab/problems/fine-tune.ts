@@ -83,9 +83,9 @@ export const fineTune: ProblemKind<typeof options> = {
         `${formatCount(layout.size)} parameters to train; ${formatCount(train.size)} images to learn, ${formatCount(data.test.size)} to test`,
       defaults: {
         batch: Math.min(100, train.size),
-        steps: 2000,
-        evaluateEvery: 10,
-        target: { metric: "accuracy", value: 0.94, goal: "max" },
+        steps: 1000,
+        evaluateEvery: 5,
+        target: { metric: "accuracy", value: 0.9, goal: "max" },
       },
       suggested,
       metrics: { accuracy: "max", loss: "min" },

@@ -55,7 +55,7 @@ export const ganGaussians: ProblemKind<typeof options> = {
         into[1] = rng.normal(radius * Math.sin(angle), given.deviation);
       },
       judged,
-      judge: (_runtime, points) => judgeRing(points, given.deviation),
+      judge: () => (points) => judgeRing(points, given.deviation),
     };
     return {
       summary:

@@ -35,9 +35,9 @@ export interface Game {
   readonly precision: "f32" | "f64";
   /** Writes a real sample into a part of a batch. */
   readonly draw: (rng: Random, into: Data) => void;
-  /** How many samples are judged, and how. */
+  /** How many samples are judged; what judges them. */
   readonly judged: number;
-  readonly judge: (runtime: Runtime, samples: Data) => Record<string, number>;
+  readonly judge: (runtime: Runtime) => (samples: Data) => Record<string, number>;
 }
 
 /** Generator and discriminator as one layer: [batch, sample + noise] → logits [batch, 3], as above. */
@@ -111,6 +111,7 @@ export const startGame =
     );
     drawNoise(random(0).stream("noise of the test"), generating.inputs[0]!.data);
 
+    const judge = game.judge(runtime);
     const { data } = objective.batch[0]!;
     const width = sample + noise;
     const rows = Array.from({ length: batch }, (_, k) => ({
@@ -130,7 +131,7 @@ export const startGame =
       },
       evaluate() {
         generating.run();
-        return game.judge(runtime, generating.outputs[0]!.data);
+        return judge(generating.outputs[0]!.data);
       },
       release() {
         generating.release();

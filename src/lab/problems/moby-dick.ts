@@ -83,7 +83,7 @@ export const mobyDickProblem: ProblemKind<typeof options> = {
         batch: 32,
         steps: 3000,
         evaluateEvery: 100,
-        target: { metric: "bitsPerCharacter", value: 2.4, goal: "min" },
+        target: { metric: "bitsPerCharacter", value: 2.5, goal: "min" },
       },
       suggested,
       metrics: { bitsPerCharacter: "min", loss: "min", accuracy: "max" },

@@ -8,6 +8,7 @@ import { autoencoder } from "./autoencoder.js";
 import { fashionResnet } from "./fashion-resnet.js";
 import { fineTune } from "./fine-tune.js";
 import { functionProblems } from "./functions.js";
+import { ganDigits } from "./gan-digits.js";
 import { ganGaussians } from "./gan-gaussians.js";
 import { imageProblems } from "./images.js";
 import { mobyDickProblem } from "./moby-dick.js";
@@ -25,6 +26,7 @@ export const problems: readonly ProblemKind[] = [
   mobyDickProblem,
   fineTune,
   ganGaussians,
+  ganDigits,
   tableProblem,
   pinnPoisson,
   pinnHeat,
