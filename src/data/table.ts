@@ -12,6 +12,8 @@ export interface TableOptions {
   readonly task?: "classification" | "regression";
   readonly testFraction?: number;
   readonly seed?: number;
+  /** Whether columns get mean 0 and deviation 1 (default), or stay as they are. */
+  readonly standardised?: boolean;
 }
 
 /** Rows of fields; quotes may hold separators, line breaks and doubled quotes. */
@@ -52,7 +54,7 @@ export function parseCsv(text: string, name: string): string[][] {
 
 /**
  * Reads a table and splits it; features are standardised with the mean and deviation of the training part, and so are
- * the targets of a regression.
+ * the targets of a regression, unless columns shall stay as they are.
  *
  *     const { train, test } = readTable("housing.csv", { target: "price" });
  *
@@ -108,16 +110,17 @@ export function readTable(path: string, options: TableOptions): Split {
       inputs[r * features.length + k] = number(r, at);
     });
   });
+  const finish = options.standardised === false ? (parts: Split) => parts : standardize;
   const base = { name: path, size: rows.length, inputShape: [features.length], inputs };
   if (task === "classification") {
     const classes = distinct.sort((a, b) => (numeric ? Number(a) - Number(b) : a < b ? -1 : 1));
     const targets = Int32Array.from(raw, (field) => classes.indexOf(field));
-    return standardize(
+    return finish(
       split({ ...base, targetShape: [], targets, classes }, options.testFraction ?? 0.2, options.seed ?? 0),
     );
   }
   const targets = Float32Array.from(rows, (_, r) => number(r, target));
-  return standardize(
+  return finish(
     split({ ...base, targetShape: [1], targets }, options.testFraction ?? 0.2, options.seed ?? 0),
   );
 }

@@ -15,6 +15,7 @@ import { mobyDickProblem } from "./moby-dick.js";
 import { importProblem } from "./own.js";
 import { pinnHeat } from "./pinn-heat.js";
 import { pinnPoisson } from "./pinn-poisson.js";
+import { rawTables } from "./raw-tables.js";
 import { recurrentProblems } from "./recurrent.js";
 import { tableProblem } from "./table.js";
 
@@ -28,6 +29,7 @@ export const problems: readonly ProblemKind[] = [
   ganGaussians,
   ganDigits,
   tableProblem,
+  ...rawTables,
   pinnPoisson,
   pinnHeat,
   ...functionProblems,
