@@ -1,6 +1,7 @@
 /** What is trained: a problem by name, complete with data, loss and metrics. */
 import type { Objective } from "../curvature/objective.js";
 import type { Options, SettingsOf } from "../optimizers/settings.js";
+import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ProblemSettings, Target } from "./settings.js";
 
@@ -31,6 +32,8 @@ export interface RunDefaults {
 /** A problem with its buffers, ready for an optimizer. Equal seeds give equal θ and equal batches. */
 export interface ProblemInstance {
   readonly objective: Objective;
+  /** What `load` depends on beside θ, the seed and the number of the step; saved with θ. */
+  readonly state?: Readonly<Record<string, Buffer>>;
   /** Whether every step sees the same batch: training may then end where the optimizer finds nothing left to gain. */
   readonly sameBatch: boolean;
   /** Writes the batch and the random key of update number `step` (from 0). Allocates nothing. */

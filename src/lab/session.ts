@@ -62,6 +62,7 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
     get arrays() {
       return [
         ...modelArrays(objective),
+        ...Object.entries(instance.state ?? {}).map(([name, buffer]) => whole(`problem.${name}`, buffer)),
         ...Object.entries(training.state).map(([name, buffer]) => whole(`optimizer.${name}`, buffer)),
       ];
     },

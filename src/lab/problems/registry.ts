@@ -5,6 +5,7 @@ import { UserError } from "../errors.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import type { ProblemSettings } from "../settings.js";
 import { autoencoder } from "./autoencoder.js";
+import { controlProblems } from "./control.js";
 import { fashionResnet } from "./fashion-resnet.js";
 import { fineTune } from "./fine-tune.js";
 import { functionProblems } from "./functions.js";
@@ -33,6 +34,7 @@ export const problems: readonly ProblemKind[] = [
   pinnPoisson,
   pinnHeat,
   ...functionProblems,
+  ...controlProblems,
 ] as readonly ProblemKind[];
 
 /**
