@@ -1,10 +1,11 @@
 /** Curvature as a dense matrix [n, n]: for small n, and as the reference of everything that avoids it. */
 import { compile } from "../compiler/compile.js";
+import { cost } from "../compiler/cost.js";
 import { random } from "../nn/random.js";
 import type { Buffer } from "../runtime/memory.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { argumentsOf, type Objective } from "./objective.js";
-import { type CurvatureOptions, compileProduct, curvatureOperator } from "./operator.js";
+import { type CurvatureOptions, compileProduct, curvatureOperator, productBytes } from "./operator.js";
 import type { CurvatureKind } from "./products.js";
 import { curvatureRows } from "./rows.js";
 
@@ -19,7 +20,9 @@ export interface DenseCurvature {
 export interface DenseOptions extends CurvatureOptions {
   /** Bytes that the matrix may take; default 512 MiB (n = 8,192 in f64). */
   readonly limit?: number;
-  /** Columns computed at once, each with activations of its own; default 16. */
+  /** Bytes that computing it may take beside the matrix, activations of the batch above all; default 1 GiB. */
+  readonly workspace?: number;
+  /** Columns computed at once, each with activations of its own; default 16, or what the workspace allows. */
   readonly block?: number;
 }
 
@@ -29,13 +32,13 @@ export interface DenseOptions extends CurvatureOptions {
  * Gauss–Newton and Fisher matrices of models with few outputs are RᵀR with R [rows, n] from one backward pass an output
  * (rows.ts): 2·rows·n² FLOPs, in one matrix product. That this is the curvature (no example depends on others) is
  * checked at the first `compute`, on a product with a random vector. Everything else comes from products with blocks of
- * unit vectors: about n times the FLOPs of a product.
+ * unit vectors: about n times the FLOPs of a product, in blocks that the workspace has room for.
  *
  *     const H = denseCurvature(objective, "hessian");
  *     H.compute();
  *     runtime.blas.functions.dpotrf(n, H.matrix.address, n);
  *
- * @throws RangeError when the matrix would need more memory than the limit.
+ * @throws RangeError when the matrix would need more memory than the limit, or one product more than the workspace.
  */
 export function denseCurvature(
   objective: Objective,
@@ -44,7 +47,7 @@ export function denseCurvature(
 ): DenseCurvature {
   const { runtime, dtype, layout } = objective;
   const n = layout.size;
-  const { limit = 512 * 2 ** 20 } = options;
+  const { limit = 512 * 2 ** 20, workspace = 2 ** 30 } = options;
   const bytes = n * n * bytesOf(dtype);
   if (bytes > limit)
     throw new RangeError(
@@ -52,9 +55,17 @@ export function denseCurvature(
         "use curvatureOperator, which needs products only, or raise limit",
     );
   const matrix = runtime.buffer(dtype, [n, n]);
-  let rows = byRows(objective, kind, matrix, limit);
+  const columns = () => byColumns(objective, kind, matrix, { ...options, workspace });
+  let rows: Filler | undefined;
+  let filler: Filler;
+  try {
+    rows = byRows(objective, kind, matrix, workspace);
+    filler = rows ?? columns();
+  } catch (error) {
+    matrix.release();
+    throw error;
+  }
   let verified = false;
-  let filler: Filler = rows ?? byColumns(objective, kind, matrix, options);
   return {
     matrix,
     compute(draw = 0) {
@@ -64,7 +75,7 @@ export function denseCurvature(
       if (verified) return;
       rows.release();
       rows = undefined;
-      filler = byColumns(objective, kind, matrix, options);
+      filler = columns();
       filler.fill(draw);
     },
     release() {
@@ -79,24 +90,22 @@ interface Filler {
   release(): void;
 }
 
-/** RᵀR, where there is an R that takes no more memory than the limit. */
+/** RᵀR, where there is an R that the workspace has room for. */
 function byRows(
   objective: Objective,
   kind: CurvatureKind,
   matrix: Buffer,
-  limit: number,
+  workspace: number,
 ): Filler | undefined {
   const given = argumentsOf(objective);
   const traced = objective.trace(given.parameters, given.batch, given.state, given.key);
   const applies =
     kind === "gaussNewton" || (kind === "fisher" && traced.outputCurvature?.sampleGradient !== undefined);
   const R = applies ? curvatureRows(traced, given.parameters, objective.layout) : undefined;
-  if (!R || R.size * bytesOf(R.dtype) > limit) return undefined;
-  const executable = compile(
-    objective.runtime,
-    { inputs: given.inputs, outputs: [R.transpose().matmul(R)] },
-    { inputs: given.buffers, outputs: [matrix] },
-  );
+  if (!R || R.size * bytesOf(R.dtype) > workspace) return undefined;
+  const program = { inputs: given.inputs, outputs: [R.transpose().matmul(R)] };
+  if (cost(program).arenaBytes > workspace) return undefined;
+  const executable = compile(objective.runtime, program, { inputs: given.buffers, outputs: [matrix] });
   return { fill: () => executable.run(), release: executable.release };
 }
 
@@ -122,9 +131,14 @@ function isCurvature(objective: Objective, kind: CurvatureKind, { data }: Buffer
 }
 
 /** A·E for blocks E of unit vectors. */
-function byColumns(objective: Objective, kind: CurvatureKind, matrix: Buffer, options: DenseOptions): Filler {
+function byColumns(
+  objective: Objective,
+  kind: CurvatureKind,
+  matrix: Buffer,
+  options: DenseOptions & { readonly workspace: number },
+): Filler {
   const n = objective.layout.size;
-  const rows = Math.min(options.block ?? 16, n);
+  const rows = columnsAtOnce(objective, kind, options);
   const { known, dependent, take } = compileProduct(objective, kind, rows, options);
   const tangents = dependent.inputs.at(-1)!;
   const products = dependent.outputs[0]!;
@@ -145,6 +159,24 @@ function byColumns(objective: Objective, kind: CurvatureKind, matrix: Buffer, op
       known.release();
     },
   };
+}
+
+/** The largest block that the workspace has room for: the one wanted, or a half, a quarter, … of it. */
+function columnsAtOnce(
+  objective: Objective,
+  kind: CurvatureKind,
+  options: DenseOptions & { readonly workspace: number },
+): number {
+  const { workspace } = options;
+  for (let rows = Math.min(options.block ?? 16, objective.layout.size); ; rows = Math.floor(rows / 2)) {
+    const bytes = productBytes(objective, kind, rows, options);
+    if (bytes <= workspace) return rows;
+    if (rows === 1)
+      throw new RangeError(
+        `denseCurvature: one product with the curvature of this batch needs ${mebibytes(bytes)}, the workspace is ${mebibytes(workspace)}; ` +
+          "use a smaller batch, or raise workspace",
+      );
+  }
 }
 
 const mebibytes = (bytes: number) =>

@@ -6,6 +6,7 @@
 import { splitLinear } from "../autodiff/split.js";
 import { batch as batchOver } from "../autodiff/vmap.js";
 import { compile, type Executable } from "../compiler/compile.js";
+import { cost } from "../compiler/cost.js";
 import { simplify } from "../compiler/simplify.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Data } from "../tensor/dtype.js";
@@ -116,16 +117,15 @@ export interface CompiledProduct {
   take(draw: number): void;
 }
 
-/** The two programs of a product; with `rows`, of as many products at once, tangent and product [rows, n]. */
-export function compileProduct(
+/** The two programs of a product, traced; with `rows`, of as many products at once, tangent and product [rows, n]. */
+function traceProduct(
   objective: Objective,
   kind: CurvatureKind,
   rows: number | undefined,
-  { samples = 1, seed = 0, structure = false }: CurvatureOptions,
-): CompiledProduct {
+  { samples = 1, structure = false }: CurvatureOptions,
+) {
   if (!Number.isInteger(samples) || samples < 1)
     throw new RangeError(`curvature: ${samples} samples; use a whole number, at least 1`);
-  const { runtime } = objective;
   const given = argumentsOf(objective);
   const { parameters, batch, state, key } = given;
   const one = input("tangent", parameters);
@@ -144,18 +144,42 @@ export function compileProduct(
   }
   // Simplified first: equal residuals are then one, and are stored once.
   const program = simplify({ inputs: [...given.inputs, drawKey, ...weight, tangent], outputs: [product] });
-  const split = splitLinear(program, [...weight, tangent]);
+  return { given, weighted: weight.length > 0, split: splitLinear(program, [...weight, tangent]) };
+}
+
+/** The two programs of a product, compiled. */
+export function compileProduct(
+  objective: Objective,
+  kind: CurvatureKind,
+  rows: number | undefined,
+  options: CurvatureOptions,
+): CompiledProduct {
+  const { runtime } = objective;
+  const { samples = 1, seed = 0 } = options;
+  const { given, weighted, split } = traceProduct(objective, kind, rows, options);
   const known = compile(runtime, split.known, { inputs: given.buffers });
   const dependent = compile(runtime, split.dependent, { inputs: known.outputs });
   const draws = known.inputs[given.inputs.length]!;
   return {
     known,
     dependent,
-    structure: weight.length > 0 ? dependent.inputs.at(-2) : undefined,
+    structure: weighted ? dependent.inputs.at(-2) : undefined,
     take(draw) {
       draws.data[0] = seed;
       draws.data[1] = draw * samples;
       known.run();
     },
   };
+}
+
+/** Bytes that `compileProduct` takes beside the objective's own: residuals, vectors, activations. Compiles nothing. */
+export function productBytes(
+  objective: Objective,
+  kind: CurvatureKind,
+  rows: number | undefined,
+  options: CurvatureOptions,
+): number {
+  const { split } = traceProduct(objective, kind, rows, options);
+  const [known, dependent] = [cost(split.known), cost(split.dependent)];
+  return known.arenaBytes + dependent.boundBytes + dependent.arenaBytes;
 }

@@ -1,6 +1,7 @@
 /** Solutions of (A + λI) d = −g for a dense symmetric A, by LAPACK in the runtime's memory. */
 import type { CurvatureKind, DenseCurvature, Objective } from "../curvature/index.js";
 import { denseCurvature } from "../curvature/index.js";
+import { productBytes } from "../curvature/operator.js";
 import type { BlasFunctions } from "../runtime/blas.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -25,8 +26,10 @@ const routines = (functions: BlasFunctions, dtype: "f32" | "f64") =>
       };
 
 /**
- * The dense curvature of an objective for a method that needs it.
- * @throws SettingsError saying how much memory `matrices` of them would need, when that is above the limit.
+ * The dense curvature of an objective for a method that needs it; products with it are made in blocks for which the
+ * limit has room beside the matrices.
+ * @throws SettingsError saying how much memory `matrices` of them, or they and one product, need when that is above
+ * the limit.
  */
 export function denseFor(
   method: string,
@@ -35,13 +38,19 @@ export function denseFor(
   { matrices, limitMiB }: { readonly matrices: number; readonly limitMiB: number },
 ): DenseCurvature {
   const n = objective.layout.size;
+  const limit = limitMiB * 2 ** 20;
   const bytes = matrices * n * n * bytesOf(objective.dtype);
-  if (bytes > limitMiB * 2 ** 20)
-    throw new SettingsError(
-      `${method}: ${n.toLocaleString("en")} parameters need ${format(bytes)} for dense curvature, memoryLimit is ${format(limitMiB * 2 ** 20)}; ` +
-        "use a method that needs products only (hessianFree, lbfgs, naturalGradient with solver=cg), or raise memoryLimit",
+  const refuse = (needed: number, what: string, cure: string) =>
+    new SettingsError(
+      `${method}: ${n.toLocaleString("en")} parameters need ${format(needed)} for dense curvature${what}, memoryLimit is ${format(limit)}; ` +
+        `use a method that needs products only (hessianFree, lbfgs, naturalGradient with solver=cg)${cure}, or raise memoryLimit`,
     );
-  return denseCurvature(objective, kind, { limit: Number.POSITIVE_INFINITY });
+  if (bytes > limit) throw refuse(bytes, "", "");
+  const workspace = limit - bytes;
+  const one = productBytes(objective, kind, 1, {});
+  if (one > workspace)
+    throw refuse(bytes + one, " and one product with it on this batch", ", a smaller batch");
+  return denseCurvature(objective, kind, { limit, workspace });
 }
 
 /**

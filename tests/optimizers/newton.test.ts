@@ -210,3 +210,29 @@ test("refuses what does not fit, with the memory it would need", () => {
   ).toThrow("need 2.1 GiB");
   objective.release();
 });
+
+test("makes the products in blocks for which the memory suffices, activations of the batch included", () => {
+  const moved = [1024, 6].map((memoryLimit) => {
+    const objective = network(runtime, { hidden: 20, examples: 2000 });
+    const before = runtime.used;
+    const training = newton.create({ memoryLimit }).start(objective);
+    const used = runtime.used - before;
+    training.step();
+    const theta = [...objective.parameters.data];
+    training.release();
+    objective.release();
+    return { used, theta };
+  });
+  const [roomy, tight] = moved as [(typeof moved)[0], (typeof moved)[0]];
+  expect(roomy.used).toBeGreaterThan(20 * 2 ** 20);
+  // Beside the matrix and the products: the gradient's program, the search's.
+  expect(tight.used).toBeLessThan(8 * 2 ** 20);
+  tight.theta.forEach((x, k) => {
+    expect(x).toBeCloseTo(roomy.theta[k]!, 10);
+  });
+  const objective = network(runtime, { hidden: 20, examples: 2000 });
+  expect(() => newton.create({ memoryLimit: 2 }).start(objective)).toThrow(
+    /^newton: 123 parameters need 3\.0 MiB for dense curvature and one product with it on this batch, memoryLimit is 2\.0 MiB; use .*, a smaller batch, or raise memoryLimit$/,
+  );
+  objective.release();
+});

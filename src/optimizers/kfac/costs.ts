@@ -13,6 +13,9 @@ import {
 } from "../costs.js";
 import type { KroneckerSettings } from "./settings.js";
 
+/** Matrices as large as the largest factor that an inversion works in. */
+const scratchMatrices = { cholesky: 0, eigen: 2, newtonSchulz: 3, eigenbasis: 2 };
+
 /** FLOPs of one inversion, in n³; of newtonSchulz about 20 iterations of two products. */
 const inversionFlops = { cholesky: 1, eigen: 11, newtonSchulz: 80, eigenbasis: 9 };
 
@@ -43,6 +46,14 @@ export function kroneckerCosts(
   const inverses = corrected
     ? sum((block) => elements(block) - (block.kind === "embedding" ? block.inputs : 0))
     : factors + conditional;
+
+  const scratch = scratchMatrices[settings.inverse];
+  const largest = Math.max(
+    1,
+    ...blocks.flatMap(({ kind, inputs, outputs }) =>
+      kind === "diagonal" ? [] : kind === "embedding" ? [outputs] : [inputs, outputs],
+    ),
+  );
 
   // Inversions wait for an estimate.
   const { factorInterval: T1 } = settings;
@@ -128,7 +139,16 @@ export function kroneckerCosts(
       ...(corrected ? [{ part: "moments", formula: "Σ in·out", elements: moments } as const] : []),
       scalars(7),
     ],
-    workspace: [...vectors("vectors", quadratic ? 3 : 1, n), ...decayMask(settings, shape)],
+    workspace: [
+      // The gradient; on the way to a step, what the factors of either side have multiplied.
+      ...vectors("vectors", 3, n),
+      // Those of a batch are all there before one of them is averaged: if any is not finite, none is.
+      { part: "factors of the batch", formula: "Σ in² + out²", elements: factors + moments },
+      ...(scratch > 0
+        ? [{ part: "scratch", formula: `${scratch} largest²`, elements: scratch * largest ** 2 }]
+        : []),
+      ...decayMask(settings, shape),
+    ],
     work: [
       {
         part: "curvature",
