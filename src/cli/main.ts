@@ -250,7 +250,11 @@ const metaTrain = program
   .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
   .option("--resume <folder>", "go on with what was begun there")
   .option("--compare [weights]", "a learned.safetensors (default: the weights of this package)")
-  .option("--problems <count>", "problems of the comparison (default: 25)");
+  .option("--problems <count>", "problems of the comparison (default: 25)")
+  .option(
+    "--budgets <steps>",
+    "the comparison's targets: Adam's best within so many steps (default: 50,100,200,400)",
+  );
 addEngineOptions(metaTrain).action(async (flags: MetaTrainFlags) => {
   await (await import("./meta-train.js")).metaTrainCommand(flags);
 });

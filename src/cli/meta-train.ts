@@ -114,12 +114,14 @@ function describe({ step, steps, rate, loss, last }: MetaStatus): string {
 async function compare(flags: MetaTrainFlags, given: string | true): Promise<void> {
   const problems = readCount("problems", flags.problems) ?? comparisonDefaults.problems;
   const seed = readCount("seed", flags.seed, 0) ?? comparisonDefaults.seed;
+  const budgets =
+    flags.budgets?.split(",").map((text) => readCount("budgets", text)!) ?? comparisonDefaults.budgets;
   const phi = given === true ? shippedWeights() : decodeWeights(readWeights(given), given).phi;
   const runtime = await openRuntime(readEngine(flags));
   const line = showLine();
   let finishes: Finish[];
   try {
-    finishes = compareWithAdam(runtime, phi, { ...comparisonDefaults, problems, seed }, (done) =>
+    finishes = compareWithAdam(runtime, phi, { ...comparisonDefaults, problems, seed, budgets }, (done) =>
       line.update(() => `problem ${done}/${problems}`),
     );
   } finally {
@@ -131,10 +133,12 @@ async function compare(flags: MetaTrainFlags, given: string | true): Promise<voi
   else show(summary, finishes);
 }
 
+const finiteOrNull = (steps: number) => (Number.isFinite(steps) ? steps : null);
 /** JSON has no infinity: a target that was not reached is null. */
 const jsonOf = (finish: Finish) => ({
   ...finish,
-  learned: Number.isFinite(finish.learned) ? finish.learned : null,
+  byRate: finish.byRate.map(finiteOrNull),
+  learned: finiteOrNull(finish.learned),
 });
 
 function readWeights(path: string): Uint8Array {
@@ -178,6 +182,8 @@ function show(summary: readonly BudgetSummary[], finishes: readonly Finish[]): v
         { title: "learned", align: "right" },
         { title: "median of Adam/learned", align: "right" },
         { title: "learned is sooner", align: "right" },
+        { title: "Adam, one rate", align: "right" },
+        { title: "learned is sooner, later", align: "right" },
       ],
       summary.map((row) => [
         `${row.budget} steps`,
@@ -185,6 +191,8 @@ function show(summary: readonly BudgetSummary[], finishes: readonly Finish[]): v
         stepsText(row.learnedSteps),
         row.speedup.toFixed(2),
         `${row.sooner} of ${row.problems}`,
+        formatSignificant(row.family.rate, 2),
+        `${row.family.sooner}, ${row.family.later}`,
       ]),
     ),
   );

@@ -119,6 +119,7 @@ export interface MetaTrainFlags extends EngineFlags {
   /** A file of weights; true for those of the package. */
   readonly compare?: string | true;
   readonly problems?: string;
+  readonly budgets?: string;
   readonly json?: boolean;
 }
 export interface InfoFlags {

@@ -124,7 +124,14 @@ export function network(
     trace(theta, [x, labels]) {
       const p = layout.views(theta) as Readonly<Record<string, Tensor>>;
       const loss = softmaxCrossEntropy();
-      const outputs = x!.matmul(p.W1!).add(p.b1!).tanh().matmul(p.W2!).add(p.b2!);
+      const layer = (x: Tensor, k: 1 | 2) => {
+        const [W, b] = [p[`W${k}`]!, p[`b${k}`]!];
+        return x
+          .matmul(W)
+          .add(b)
+          .marked({ layer: "dense", name: `${k}`, bias: true }, x, W, b);
+      };
+      const outputs = layer(layer(x!, 1).tanh(), 2);
       return {
         loss: loss.value(outputs, labels!),
         state: undefined,

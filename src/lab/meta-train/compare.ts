@@ -2,7 +2,7 @@
  * The learned optimizer beside Adam on the family's held-out half: other widths, other digits, other seeds. Adam is
  * tuned for each problem and each target by itself: for a budget of N steps, the target is the lowest training loss that
  * Adam reaches within N steps with the best learning rate of a grid, and Adam's count is that of the rate which reaches
- * it soonest. The learned optimizer has nothing to tune.
+ * it soonest. Beside it stands Adam tuned once for the family: one rate for all problems at that budget. The learned optimizer has nothing to tune.
  */
 import { compile } from "../../compiler/compile.js";
 import { createObjective } from "../../curvature/objective.js";
@@ -41,6 +41,8 @@ export interface Finish {
   readonly adam: number;
   /** The rate with which Adam is this fast. */
   readonly rate: number;
+  /** Adam's steps with each of the rates; Infinity as below. */
+  readonly byRate: readonly number[];
   /** Infinity when twice the longest budget did not suffice. */
   readonly learned: number;
 }
@@ -53,6 +55,8 @@ export interface BudgetSummary {
   readonly speedup: number;
   /** Problems on which the learned optimizer needs fewer steps. */
   readonly sooner: number;
+  /** Of Adam with one rate for all problems: which of the rates, and on how many problems the learned optimizer needs fewer, and more, steps. */
+  readonly family: { readonly rate: number; readonly sooner: number; readonly later: number };
   readonly problems: number;
 }
 
@@ -130,7 +134,7 @@ export function compareWithAdam(
   for (let k = 0; k < settings.problems; k++) {
     const problem = drawProblem("test", drawArchitecture("test", seed, k), seed, k);
     const ofAdam = rates.map((learningRate) =>
-      lossesOf(runtime, problem, adam.create({ learningRate }), longest, every),
+      lossesOf(runtime, problem, adam.create({ learningRate }), 2 * longest, every),
     );
     const ofLearned = lossesOf(runtime, problem, learned, 2 * longest, every);
     for (const budget of budgets) {
@@ -144,6 +148,7 @@ export function compareWithAdam(
         target,
         adam: adamSteps,
         rate: rates[steps.indexOf(adamSteps)]!,
+        byRate: steps,
         learned: stepsTo(ofLearned, target, every),
       });
     }
@@ -152,16 +157,39 @@ export function compareWithAdam(
   return finishes;
 }
 
-/** Medians over the problems, for each budget. */
-export const summarise = (finishes: readonly Finish[]): BudgetSummary[] =>
+/**
+ * The one rate (by its index) with the least median of steps over its problem's best; where several never arrive in the
+ * median, the one that arrives most often.
+ */
+function familyRate(finishes: readonly Finish[]): number {
+  const arrivals = (k: number) => finishes.filter(({ byRate }) => Number.isFinite(byRate[k]!)).length;
+  const excess = (k: number) => median(finishes.map(({ byRate, adam }) => byRate[k]! / adam));
+  const before = (k: number, best: number) => {
+    const [own, least] = [excess(k), excess(best)];
+    return own < least || (own === least && arrivals(k) > arrivals(best));
+  };
+  return finishes[0]!.byRate.reduce((best, _, k) => (before(k, best) ? k : best), 0);
+}
+
+/** Medians and counts over the problems, for each budget; `rates` as in the comparison. */
+export const summarise = (
+  finishes: readonly Finish[],
+  rates: readonly number[] = comparisonDefaults.rates,
+): BudgetSummary[] =>
   [...new Set(finishes.map(({ budget }) => budget))].map((budget) => {
     const own = finishes.filter((finish) => finish.budget === budget);
+    const one = familyRate(own);
     return {
       budget,
       adamSteps: median(own.map((finish) => finish.adam)),
       learnedSteps: median(own.map((finish) => finish.learned)),
       speedup: median(own.map((finish) => finish.adam / finish.learned)),
       sooner: own.filter((finish) => finish.learned < finish.adam).length,
+      family: {
+        rate: rates[one]!,
+        sooner: own.filter(({ learned, byRate }) => learned < byRate[one]!).length,
+        later: own.filter(({ learned, byRate }) => learned > byRate[one]!).length,
+      },
       problems: own.length,
     };
   });

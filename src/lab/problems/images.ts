@@ -78,7 +78,7 @@ const mlpSuggested = {
   adahessian: { learningRate: 0.05, ...toZero("cosine", 3000) },
   sophia: { weightDecay: 0.01, ...toZero("cosine", 3000) },
   shampoo: { learningRate: 3e-3 },
-  lbfgs: { lineSearch: "none", learningRate: 0.5, damping: 0.3 },
+  lbfgs: { lineSearch: "none", learningRate: 0.5 },
   hessianFree: { curvatureExamples: 500, iterations: 20, damping: 10 },
   kfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
   ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
