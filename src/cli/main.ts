@@ -138,7 +138,8 @@ const probe = program
   .option("--seed <number>", "of the initial values, batches and estimates (default: 0)")
   .option("--batch <size>", "examples in a batch (default: 256)")
   .option("--batches <count>", "batches whose mean is measured, at least 2 (default: 4)")
-  .option("--top <count>", "largest eigenvalues to show (default: 10)");
+  .option("--top <count>", "largest eigenvalues to show, of the whole and of every layer (default: 10)")
+  .option("--out <file>", "writes a page too: spectrum, eigenvalues, layers");
 addEngineOptions(probe).action(async (problem: string | undefined, flags: ProbeFlags) => {
   await (await import("./probe.js")).probe(problem, flags);
 });

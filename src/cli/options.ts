@@ -56,6 +56,8 @@ export interface ProbeFlags extends EngineFlags {
   readonly batch?: string;
   readonly batches?: string;
   readonly top?: string;
+  /** File of the page. */
+  readonly out?: string;
   readonly json?: boolean;
 }
 export interface NoiseFlags extends EngineFlags {

@@ -1,17 +1,20 @@
 /** `thalweg probe`: the curvature and the gradient noise of a problem, at its start or where a run has come to. */
+import { writeFileSync } from "node:fs";
 import pc from "picocolors";
-import type { Objective } from "../curvature/objective.js";
 import type { CurvatureKind } from "../curvature/products.js";
-import { UsageError } from "../lab/errors.js";
+import { UsageError, UserError } from "../lab/errors.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
+import { describeEnvironment } from "../lab/machine.js";
 import { probe as measure, type Probe } from "../lab/probe.js";
+import { curvatureNames, factsOf, layersSection, probeReport } from "../lab/probe-report.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { restore } from "../lab/run.js";
 import { modelArrays } from "../lab/session.js";
+import type { ProblemSettings } from "../lab/settings.js";
 import { readArrays, readRun } from "../lab/store.js";
 import { type ProbeFlags, readCount, readEngine, readProblem } from "./options.js";
-import { openRuntime, tellPlayers } from "./setup.js";
-import { formatTable, plain, print, printJson, unicode } from "./text.js";
+import { namedProblem, openRuntime, quote, tellPlayers } from "./setup.js";
+import { formatSection, plain, print, printJson, unicode } from "./text.js";
 
 const kinds: readonly CurvatureKind[] = [
   "hessian",
@@ -49,12 +52,35 @@ export async function probe(problemText: string | undefined, flags: ProbeFlags):
       },
     });
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
+    if (flags.out !== undefined)
+      writePage(
+        flags.out,
+        probeReport(result, {
+          problem: `${problem.settings.name} (${problem.summary})`,
+          place:
+            flags.run === undefined ? "at its initial parameters" : `at the last checkpoint of ${flags.run}`,
+          command: commandOf(problem.settings, flags),
+          environment: describeEnvironment(runtime),
+        }),
+      );
     if (flags.json) printJson(jsonOf(result));
-    else show(result, instance.objective);
+    else show(result);
     instance.release();
   } finally {
     await runtime.close();
   }
+}
+
+/** @throws UserError where the page cannot be written. */
+function writePage(file: string, page: string): void {
+  try {
+    writeFileSync(file, page);
+  } catch (error) {
+    throw new UserError(`"${file}" cannot be written: ${(error as Error).message}; choose another --out`, {
+      cause: error,
+    });
+  }
+  process.stderr.write(`${file} holds the page\n`);
 }
 
 const jsonOf = (result: Probe) => ({
@@ -69,43 +95,11 @@ const jsonOf = (result: Probe) => ({
 });
 
 const number = (value: number) => formatSignificant(value, 4);
-const names: Record<CurvatureKind, string> = {
-  hessian: "Hessian",
-  gaussNewton: "Gauss-Newton matrix",
-  fisher: "Fisher information",
-  sampledFisher: "Fisher information by sampling",
-  empiricalFisher: "empirical Fisher matrix",
-};
 
-function show(result: Probe, objective: Objective): void {
-  const { noise, condition, trace } = result;
-  const lines: [string, string][] = [
-    ["loss", `${number(result.loss)} on ${formatCount(result.examples)} examples`],
-    ["gradient norm", number(result.gradientNorm)],
-    [
-      "noise scale",
-      Number.isFinite(noise.scale)
-        ? `${formatCount(noise.scale)} examples: smaller batches are mostly noise, much larger ones gain little`
-        : "not measurable: the noise of these batches hides the gradient; use larger or more",
-    ],
-    ["trace", `${number(trace.value)} ± ${number(trace.standardError)}`],
-    [
-      "eigenvalues",
-      `${number(condition.smallest)} to ${number(condition.largest)}${condition.converged ? "" : " (not converged)"}`,
-    ],
-    [
-      "condition",
-      Number.isFinite(condition.number)
-        ? number(condition.number)
-        : "none: there are eigenvalues that are not above 0",
-    ],
-    ...condition.effective.map(({ quantile, number: ratio }): [string, string] => [
-      `  without ${Math.round(quantile * 100)} %`,
-      `${number(ratio)}: the largest |λ| against that of this quantile`,
-    ]),
-  ];
+function show(result: Probe): void {
+  const lines = factsOf(result);
   const width = Math.max(...lines.map(([name]) => name.length));
-  print(pc.bold(`${names[result.kind]} of ${formatCount(objective.layout.size)} parameters`));
+  print(pc.bold(plain(`${curvatureNames[result.kind]} of ${formatCount(result.size)} parameters`)));
   for (const [name, value] of lines) print(plain(`${name.padEnd(width)}  ${value}`));
   print("");
   print("Share of eigenvalues by their value (logarithmic)");
@@ -113,24 +107,17 @@ function show(result: Probe, objective: Objective): void {
   print("");
   print(`Largest eigenvalues: ${result.eigenvalues.map(({ value }) => number(value)).join(", ")}`);
   print("");
-  print(
-    formatTable(
-      [
-        { title: "layer" },
-        { title: "parameters", align: "right" },
-        { title: "trace", align: "right" },
-        { title: "mean eigenvalue", align: "right" },
-        { title: "largest", align: "right" },
-      ],
-      result.layers.map((layer) => [
-        layer.name,
-        formatCount(layer.size),
-        number(layer.trace.value),
-        number(layer.trace.value / layer.size),
-        number(layer.largest),
-      ]),
-    ),
+  print(formatSection(layersSection(result)));
+}
+
+/** The command that repeats a probe. */
+function commandOf(problem: ProblemSettings, flags: ProbeFlags): string {
+  const { run, json: _, ...others } = flags;
+  const words = Object.entries(others).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
   );
+  const subject = run === undefined ? [namedProblem(problem)] : ["--run", run];
+  return ["thalweg", "probe", ...subject, ...words].map(quote).join(" ");
 }
 
 const [columns, rows] = [72, 8];

@@ -16,7 +16,7 @@ export interface ProbeOptions {
   readonly batch: number;
   /** Batches whose mean is measured; at least 2. */
   readonly batches: number;
-  /** Eigenvalues at the upper end. */
+  /** Eigenvalues at the upper end, of the whole and of every layer. */
   readonly top: number;
   readonly seed: number;
   /** Called before each part of the work. */
@@ -40,8 +40,8 @@ export interface Probe {
     readonly name: string;
     readonly size: number;
     readonly trace: Estimate;
-    /** Of the layer's own diagonal block. */
-    readonly largest: number;
+    /** Of the layer's own diagonal block, from the largest on; at most as many as it has. */
+    readonly eigenvalues: readonly number[];
   }[];
 }
 
@@ -80,8 +80,10 @@ export function probe(instance: ProblemInstance, options: ProbeOptions): Probe {
     const conditions = condition(operator, { probes: 4, probeSteps: 60, seed });
     const layers = layout.entries.map(({ name, size, offset }, index) => {
       onPart?.(name);
-      const block = extremeEigenpairs(diagonalBlock(operator, { offset, size }), { largest: 1, seed });
-      return { name, size, trace: traces.blocks[index]!.trace, largest: block.largest[0]!.value };
+      const block = diagonalBlock(operator, { offset, size });
+      const { largest } = extremeEigenpairs(block, { largest: Math.min(top, size), seed });
+      const eigenvalues = largest.map(({ value }) => value);
+      return { name, size, trace: traces.blocks[index]!.trace, eigenvalues };
     });
     return {
       kind,

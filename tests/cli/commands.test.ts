@@ -217,7 +217,11 @@ describe("thalweg probe", () => {
     expect(probe).toMatchObject({ kind: "hessian", examples: 32 });
     expect(probe.eigenvalues).toHaveLength(3);
     const largest = probe.eigenvalues[0].value;
-    for (const layer of probe.layers) expect(layer.largest).toBeLessThanOrEqual(largest * (1 + 1e-6));
+    for (const { eigenvalues, size } of probe.layers) {
+      expect(eigenvalues).toHaveLength(Math.min(3, size));
+      expect(eigenvalues).toEqual(eigenvalues.toSorted((a: number, b: number) => b - a));
+      expect(eigenvalues[0]).toBeLessThanOrEqual(largest * (1 + 1e-6));
+    }
     const total = probe.layers.reduce(
       (sum: number, layer: { trace: { value: number } }) => sum + layer.trace.value,
       0,
@@ -230,9 +234,23 @@ describe("thalweg probe", () => {
     const after = JSON.parse(trained.stdout);
     expect(after.loss).toBeLessThan(probe.loss);
     expect(after.condition.smallest).toBeGreaterThan(-1e-4 * after.condition.largest);
-    const shown = thalweg(root, ["probe", table, ...args]);
-    for (const text of ["noise scale", "trace", "Largest eigenvalues", "layers.1.weight"])
+    const shown = thalweg(root, ["probe", table, ...args, "--out", "probe.html"]);
+    const page = readFileSync(join(root, "probe.html"), "utf8");
+    for (const text of ["noise scale", "trace", "argest eigenvalues", "layers.1.weight", "condition"]) {
       expect(shown.stdout).toContain(text);
+      expect(page).toContain(text);
+    }
+    // One file that asks for no other, with a picture, for the dark and for paper.
+    expect(page).toContain('<polyline class="line"');
+    expect(page).not.toMatch(/(src|href)="(?!data:|#)/);
+    expect(page).not.toContain("NaN");
+    for (const media of ["prefers-color-scheme:dark", "@media print", "width=device-width"])
+      expect(page).toContain(media);
+    const [command] = page.match(/thalweg probe [^<]+/)!;
+    expect(command).toContain("--top 3 --out probe.html");
+    const refused = thalweg(root, ["probe", table, ...args, "--out", "missing/probe.html"]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('"missing/probe.html" cannot be written');
   });
 });
 
