@@ -15,6 +15,12 @@ export interface Point {
   readonly finite: boolean;
 }
 
+/** What a step reports that begins where numbers end. */
+export const notFinite = {
+  accepted: false,
+  fallback: "the loss or its gradient is not finite; the step was not taken",
+} as const;
+
 export interface Evaluation {
   /** ∇L [n] of the last `run`. */
   readonly gradient: Buffer;

@@ -29,7 +29,7 @@ import { type ConjugateGradient, compileConjugateGradient, relativeProgress } fr
 import { multiple, scalars, vectors } from "./costs.js";
 import { adaptDamping, isExhausted, trustRatio } from "./damping.js";
 import { compileEmpiricalDiagonal } from "./empirical-diagonal.js";
-import { compileEvaluation, compileInnerProduct, type Point, productsOf } from "./evaluation.js";
+import { compileEvaluation, compileInnerProduct, notFinite, type Point, productsOf } from "./evaluation.js";
 import { firstExamples } from "./first-examples.js";
 import { keepIterates } from "./iterates.js";
 import { backtrack } from "./line-search.js";
@@ -267,7 +267,7 @@ function start(objective: Objective, settings: Settings): Training {
         diagnostics: { accepted: false },
         seconds: watch.seconds,
       };
-      if (!point.finite) return idle;
+      if (!point.finite) return { ...idle, diagnostics: notFinite };
       if (point.gradientNorm <= settings.tolerance) return { ...idle, stop: "converged" };
       operator.linearize();
       const drawn = diagonal?.compute(number) ?? 0;

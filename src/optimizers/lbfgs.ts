@@ -20,7 +20,7 @@ import type { Objective } from "../curvature/objective.js";
 import { everyElement } from "./catalogue.js";
 import { scalars, vectors } from "./costs.js";
 import { compileCurvaturePairs } from "./curvature-pairs.js";
-import { compileEvaluation, compileInnerProduct, type Point } from "./evaluation.js";
+import { compileEvaluation, compileInnerProduct, notFinite, type Point } from "./evaluation.js";
 import { fingerprint } from "./fingerprint.js";
 import { firstExamples } from "./first-examples.js";
 import { fixed, type Move, searched } from "./lbfgs-moves.js";
@@ -147,7 +147,7 @@ function start(objective: Objective, settings: Settings): Training {
       const gradients = known ? 0 : 1;
       watch.lap("evaluation");
       const report = { ...point, learningRate: settings.learningRate, seconds: watch.seconds };
-      if (!point.finite) return { ...report, evaluations: { gradients }, diagnostics: { accepted: false } };
+      if (!point.finite) return { ...report, evaluations: { gradients }, diagnostics: notFinite };
       const converged = point.gradientNorm <= settings.tolerance;
       const outcome: Move = converged
         ? { end: point, evaluations: {}, diagnostics: { accepted: false } }

@@ -28,7 +28,7 @@ import { scalars, vectors } from "./costs.js";
 import { roundingOf } from "./damping.js";
 import { denseFor, solveIndefinite } from "./dense-solve.js";
 import { compileDivergence } from "./divergence.js";
-import { compileEvaluation, compileInnerProduct, productsOf } from "./evaluation.js";
+import { compileEvaluation, compileInnerProduct, notFinite, productsOf } from "./evaluation.js";
 import { firstExamples } from "./first-examples.js";
 import { backtrack } from "./line-search.js";
 import { defineMethod } from "./method.js";
@@ -147,7 +147,7 @@ function start(objective: Objective, settings: Settings): Training {
       watch.lap("evaluation");
       const report = { ...point, learningRate, seconds: watch.seconds };
       const idle = { ...report, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
-      if (!point.finite) return idle;
+      if (!point.finite) return { ...idle, diagnostics: notFinite };
       if (point.gradientNorm <= tolerance) return { ...idle, stop: "converged" };
       const { solved, products, diagnostics } = solver.solve(evaluation.gradient, number);
       watch.lap("curvature");

@@ -103,14 +103,24 @@ export function gridSearch({ objective, settings, evaluation, curvature, ray, wa
       const damping = directionAt(settings.damping);
       watch.lap("inversion");
       if (damping === undefined)
-        return { losses: 0, stop: "stalled", diagnostics: { damping: settings.damping, accepted: false } };
+        return {
+          losses: 0,
+          stop: "stalled",
+          diagnostics: { damping: settings.damping, accepted: false, ...singular },
+        };
       const { t, evaluations } = bestOfGrid((length) => ray.lossAt(length), before);
       watch.lap("search");
       ray.move(t);
       const accepted = t > 0;
       return {
         losses: evaluations,
-        diagnostics: { damping, stepLength: t, searchEvaluations: evaluations, accepted },
+        diagnostics: {
+          damping,
+          stepLength: t,
+          searchEvaluations: evaluations,
+          accepted,
+          ...(!accepted && { fallback: "no step along the direction lowers the loss; none was taken" }),
+        },
         ...(!accepted && { stop: "stalled" as const }),
       };
     },

@@ -23,7 +23,7 @@ import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
 import { outputsOf, scalars, vectors } from "./costs.js";
 import { averaged, denseFor } from "./dense-solve.js";
-import { compileEvaluation, productsOf } from "./evaluation.js";
+import { compileEvaluation, notFinite, productsOf } from "./evaluation.js";
 import { defineMethod } from "./method.js";
 import { gridSearch, levenbergMarquardt, plainSteps, trustRegion } from "./newton-steps.js";
 import type { StepReport, Training } from "./optimizer.js";
@@ -148,8 +148,7 @@ function start(objective: Objective, settings: Settings): Training {
       const point = evaluation.run();
       watch.lap("evaluation");
       const report = { ...point, learningRate: settings.learningRate, seconds: watch.seconds };
-      if (!point.finite)
-        return { ...report, evaluations: { gradients: 1 }, diagnostics: { accepted: false } };
+      if (!point.finite) return { ...report, evaluations: { gradients: 1 }, diagnostics: notFinite };
       const converged = point.gradientNorm <= settings.tolerance;
       if (converged && !stepper.leavesSaddles)
         return {

@@ -28,7 +28,7 @@ import { clipByGlobalNorm } from "./clip.js";
 import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { setIdentity } from "./eigenbasis.js";
-import { innerProduct } from "./evaluation.js";
+import { innerProduct, notFinite } from "./evaluation.js";
 import { graftedStep, withNormsOf } from "./grafting.js";
 import { createRooter } from "./matrix-root.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
@@ -318,6 +318,7 @@ function start(objective: Objective, settings: Settings): Training {
         evaluations: { gradients: 1 },
         diagnostics: {
           accepted,
+          ...(!accepted && notFinite),
           refreshed: due,
           ...(failed > 0 && {
             rootsKept: failed,

@@ -24,7 +24,7 @@ import { clipByGlobalNorm } from "./clip.js";
 import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
 import { decoupledDecay, masks } from "./decay.js";
 import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
-import { innerProduct } from "./evaluation.js";
+import { innerProduct, notFinite } from "./evaluation.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
 import type { Training } from "./optimizer.js";
 import {
@@ -249,6 +249,7 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
         evaluations: { gradients: 1 },
         diagnostics: {
           accepted: accepted && counted > 0,
+          ...(!accepted && notFinite),
           refreshed: kept !== undefined,
           ...(kept && { basesKept: kept, fallback: "eigenbases could not be had and stay as they were" }),
         },

@@ -17,7 +17,8 @@ export function dampedInverse(inverter: Inverter, dtype: "f32" | "f64") {
     // Below the rounding of the factor a shift changes nothing.
     const least = roundingOf(dtype) * meanDiagonal(factor);
     let shift = Math.max(wanted, least);
-    if (!(shift > 0)) shift = roundingOf(dtype);
+    if (!(shift > 0 && Number.isFinite(shift))) shift = roundingOf(dtype);
+    const asked = shift;
     if (factor.shape.length === 1)
       return { condition: invertDiagonal(factor, shift, target), raised: Number(shift > wanted) };
     for (let trial = 0; trial < mostTrials; trial++) {
@@ -27,7 +28,7 @@ export function dampedInverse(inverter: Inverter, dtype: "f32" | "f64") {
     }
     const n = factor.shape[0]!;
     target.data.fill(0);
-    for (let k = 0; k < n; k++) target.data[k * (n + 1)] = 1 / wanted;
+    for (let k = 0; k < n; k++) target.data[k * (n + 1)] = 1 / asked;
     return { condition: 1, raised: 1 };
   };
 }

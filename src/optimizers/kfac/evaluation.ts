@@ -5,7 +5,7 @@
  *     F ← β F + (1 − β) F_batch,   β = ρ(1 − ρᵗ⁻¹)/(1 − ρᵗ)    for the t-th estimate
  *
  * keeps the bias-corrected average itself: the weights ρᵗ⁻ˢ of the estimates always sum to 1. An estimate that is not
- * finite leaves the average as it was. Begun with I, β = ρ.
+ * finite leaves the average as it was; an average that is not begins anew. Begun with I, β = ρ.
  */
 import { compile } from "../../compiler/compile.js";
 import {
@@ -140,9 +140,10 @@ export function compileFactorEvaluation(
       ...fresh.map(finiteFactor),
       ...observed.map(([, tensor]) => finiteNumber(tensor.sum())),
     ].reduce((all, each) => all.and(each), finiteNumber(traced.loss));
-    const after = fresh.map((factor, k) =>
-      finite.select(before[k]!.mul(beta).add(factor.mul(beta.neg().add(1))), before[k]!),
-    );
+    const after = fresh.map((factor, k) => {
+      const average = before[k]!.mul(beta).add(factor.mul(beta.neg().add(1)));
+      return finite.select(finiteFactor(before[k]!).select(average, factor), before[k]!);
+    });
     const moments = observed.map(([index, tensor]) => finite.select(tensor, symbols[index]!));
     const flagged = finite.select(full({ dtype, shape: [] }, 1), 0);
     const kept = everything ? outputs : [];

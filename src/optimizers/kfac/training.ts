@@ -2,6 +2,7 @@
 
 import type { Structure } from "../../curvature/kronecker/index.js";
 import type { Objective } from "../../curvature/objective.js";
+import { notFinite } from "../evaluation.js";
 import type { StepReport, Training } from "../optimizer.js";
 import { needOneLoss } from "../players.js";
 import { SettingsError } from "../settings.js";
@@ -122,6 +123,7 @@ export function startKronecker(
       watch.lap("update");
       const refreshed = inversions() > inversionsBefore;
       const fallback = fallbackOf({
+        finite: point.finite,
         factorsFinite: !("factorsFinite" in point) || point.factorsFinite === true,
         raised: refreshed ? inversion!.raised : 0,
         accepted: outcome.accepted,
@@ -164,12 +166,14 @@ const nameSome = (entries: readonly { readonly name: string }[]): string =>
 
 /** What a step did otherwise than it should, if anything. */
 function fallbackOf(given: {
+  readonly finite: boolean;
   readonly factorsFinite: boolean;
   readonly raised: number;
   readonly accepted: boolean;
 }): string | undefined {
   if (!given.factorsFinite) return "factors were not finite and stay as they were";
-  if (!given.accepted) return "the step was not taken";
+  if (!given.finite) return notFinite.fallback;
+  if (!given.accepted) return "the step was not finite, or raised the loss too far; it was not taken";
   return given.raised > 0 ? "factors needed more damping to be inverted" : undefined;
 }
 
