@@ -17,6 +17,7 @@ import {
   type Kernels,
 } from "./lapack-kernels.js";
 import { createLapack, createWorkspace } from "./lapack-portable.js";
+import { type Combine, defineCombine, strassen } from "./strassen.js";
 
 export interface PortableOptions {
   readonly allocate: Allocate;
@@ -58,6 +59,7 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
   const packing = options.allocate(packingBytes);
   for (const kind of [single, double]) {
     defineGemm(builder, kind, fma, packing);
+    defineCombine(builder, kind);
     defineZeroUpper(builder, kind);
     defineMirror(builder, kind, defineTranspose(builder, kind));
     defineSolve(builder, kind, fma);
@@ -72,16 +74,16 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
       Object.entries(exported).flatMap(([name, value]) =>
         name.startsWith(prefix) ? [[name.slice(1), value]] : [],
       ),
-    ) as unknown as Kernels;
+    ) as unknown as Kernels & { readonly combine: Combine };
   const doubles = kernelsOf("d");
   const workspace = createWorkspace(options.allocate);
-  const functions = (["s", "d"] as const).flatMap((prefix) => {
-    const kernels = kernelsOf(prefix);
+  const functions = [single, double].flatMap((kind) => {
+    const { prefix } = kind;
+    const { combine, ...plain } = kernelsOf(prefix);
+    const gemm = strassen(kind, plain.gemm, combine, (bytes) => workspace("strassen", bytes));
+    const kernels = { ...plain, gemm };
     const lapack = createLapack(prefix, memory, kernels, doubles, workspace);
-    return Object.entries({ ...lapack, gemm: kernels.gemm }).map(([name, value]) => [
-      `${prefix}${name}`,
-      value,
-    ]);
+    return Object.entries({ ...lapack, gemm }).map(([name, value]) => [`${prefix}${name}`, value]);
   });
   return {
     kind: "portable",

@@ -13,6 +13,7 @@ const relaxed = enableRelaxedSimd();
 
 type Dtype = "s" | "d";
 const dtypes = ["s", "d"] as const;
+const bytesOf = { s: 4, d: 8 };
 const tolerance = { s: 1e-5, d: 1e-12 };
 
 interface Bench {
@@ -21,6 +22,8 @@ interface Bench {
   readonly memory: WebAssembly.Memory;
   /** Runs `body` and gives back what it took from the arena. */
   scratch<T>(body: () => T): T;
+  /** Room for elements whose values nobody has set. */
+  reserve(dtype: Dtype, length: number): number;
   /** A row-major matrix in the memory: its address and a view that includes the gaps behind rows. */
   place(dtype: Dtype, values: readonly (readonly number[])[], ld: number): number;
   view(dtype: Dtype, address: number, length: number): Float32Array | Float64Array;
@@ -48,6 +51,13 @@ function bench(
     dtype === "s"
       ? new Float32Array(memory.buffer, address, length)
       : new Float64Array(memory.buffer, address, length);
+  const reserve = (dtype: Dtype, length: number) => {
+    // 8 bytes off a 16-byte boundary, as arenas may give.
+    const address = Math.ceil(used / 16) * 16 + 8;
+    used = address + length * bytesOf[dtype];
+    if (used > base + (32 << 20)) throw new Error("the test needs more memory");
+    return address;
+  };
   return {
     name,
     blas,
@@ -61,12 +71,10 @@ function bench(
         used = start;
       }
     },
+    reserve,
     place(dtype, values, ld) {
-      // 8 bytes off a 16-byte boundary, as arenas may give.
-      const address = Math.ceil(used / 16) * 16 + 8;
       const length = values.length * ld;
-      used = address + length * (dtype === "s" ? 4 : 8);
-      if (used > base + (32 << 20)) throw new Error("the test needs more memory");
+      const address = reserve(dtype, length);
       const target = view(dtype, address, length);
       target.fill(Number.NaN);
       values.forEach((row, index) => {
@@ -189,6 +197,60 @@ describe.each(available)("$name", (at) => {
         for (const transB of [0, 1] as const)
           for (const gap of [0, 1])
             checkGemm(dtype, shape, { transA, transB, alpha: 0.75, beta: transA, gap, seed: 5 });
+  });
+  test.each(dtypes)("%sgemm of large matrices is what its pieces give", (dtype) => {
+    const cases = [
+      { m: 771, n: 800, k: 769, transA: 0, transB: 0, beta: 0 },
+      { m: 768, n: 1027, k: 801, transA: 1, transB: 0, beta: 0.5 },
+      { m: 770, n: 769, k: 768, transA: 0, transB: 1, beta: 0 },
+      { m: 769, n: 768, k: 1030, transA: 1, transB: 1, beta: 1 },
+    ] as const;
+    for (const { m, n, k, transA, transB, beta } of cases)
+      at.scratch(() => {
+        const next = random(m);
+        const [lda, ldb, ldc] = [(transA ? m : k) + 3, (transB ? k : n) + 1, n + 2];
+        const fresh = (length: number) => {
+          const address = at.reserve(dtype, length);
+          at.view(dtype, address, length).forEach((_, i, x) => {
+            x[i] = next();
+          });
+          return address;
+        };
+        const a = fresh((transA ? k : m) * lda);
+        const b = fresh((transB ? n : k) * ldb);
+        const [c, pieces] = [fresh(m * ldc), at.reserve(dtype, m * ldc)];
+        at.view(dtype, pieces, m * ldc).set(at.view(dtype, c, m * ldc) as Float32Array<ArrayBufferLike>);
+        if (beta === 0)
+          for (let i = 0; i < m; i++) at.view(dtype, c + i * ldc * bytesOf[dtype], n).fill(Number.NaN);
+        const gemm = functions[`${dtype}gemm`];
+        gemm(transA, transB, m, n, k, -0.75, a, lda, b, ldb, beta, c, ldc);
+        for (let row = 0; row < m; row += 257) {
+          const place = (rows: number, ld: number) => rows * ld * bytesOf[dtype];
+          gemm(
+            transA,
+            transB,
+            Math.min(257, m - row),
+            n,
+            k,
+            -0.75,
+            a + (transA ? row * bytesOf[dtype] : place(row, lda)),
+            lda,
+            b,
+            ldb,
+            beta,
+            pieces + place(row, ldc),
+            ldc,
+          );
+        }
+        const [found, expected] = [at.view(dtype, c, m * ldc), at.view(dtype, pieces, m * ldc)];
+        let worst = 0;
+        for (let i = 0; i < m * ldc; i++) {
+          const difference = Math.abs(found[i]! - expected[i]!);
+          worst = Math.max(worst, difference);
+        }
+        // Entries have a standard deviation of √k / 4.
+        expect(worst).toBeLessThan(tolerance[dtype] * Math.sqrt(k));
+      });
   });
   test.each(dtypes)("%sgemm gives every small size", (dtype) => {
     for (let m = 1; m <= 14; m++)
