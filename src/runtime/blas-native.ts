@@ -16,6 +16,7 @@ import { createPortableBlas } from "./blas-portable.js";
 import { double, single } from "./gemm-code.js";
 import { defineMirror, defineTranspose, defineZeroUpper } from "./lapack-kernels.js";
 import { betterCore, processorFeatures } from "./openblas-core.js";
+import { type LowerProduct, symmetric } from "./symmetric.js";
 
 export interface NativeOptions {
   /** Memory for routines that the library lacks. */
@@ -325,6 +326,15 @@ function routines(
     pointer,
     int,
   ])!;
+  const syrk = cblas("syrk", [
+    ...Array.from({ length: 5 }, () => int),
+    scalar,
+    pointer,
+    int,
+    scalar,
+    pointer,
+    int,
+  ]);
   const trsm = cblas("trsm", [...Array.from({ length: 7 }, () => int), scalar, pointer, int, pointer, int])!;
   const swap = cblas("swap", [int, pointer, int, pointer, int])!;
   const fortran = (name: string, parameters: number) =>
@@ -389,8 +399,13 @@ function routines(
       ldc,
     );
   };
+  const lowerOf: LowerProduct | undefined =
+    syrk &&
+    ((trans, n, k, alpha, x, ldx, c, ldc) => {
+      syrk(rowMajor, lower, noTranspose + trans, n, k, alpha, at(x), ldx, 0, at(c), ldc);
+    });
   const own: Record<string, ((...values: number[]) => number | undefined) | false | undefined> = {
-    gemm: gemmOf as unknown as Native,
+    gemm: (lowerOf ? symmetric(gemmOf, lowerOf, mirror) : gemmOf) as unknown as Native,
     trsm: ((
       left: number,
       transA: number,

@@ -18,6 +18,7 @@ import {
 } from "./lapack-kernels.js";
 import { createLapack, createWorkspace } from "./lapack-portable.js";
 import { type Combine, defineCombine, strassen } from "./strassen.js";
+import { lowerByPanels, symmetric } from "./symmetric.js";
 
 export interface PortableOptions {
   readonly allocate: Allocate;
@@ -80,7 +81,8 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
   const functions = [single, double].flatMap((kind) => {
     const { prefix } = kind;
     const { combine, ...plain } = kernelsOf(prefix);
-    const gemm = strassen(kind, plain.gemm, combine, (bytes) => workspace("strassen", bytes));
+    const large = strassen(kind, plain.gemm, combine, (bytes) => workspace("strassen", bytes));
+    const gemm = symmetric(large, lowerByPanels(plain.gemm, kind.size), plain.mirror);
     const kernels = { ...plain, gemm };
     const lapack = createLapack(prefix, memory, kernels, doubles, workspace);
     return Object.entries({ ...lapack, gemm }).map(([name, value]) => [`${prefix}${name}`, value]);

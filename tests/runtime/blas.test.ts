@@ -252,6 +252,36 @@ describe.each(available)("$name", (at) => {
         expect(worst).toBeLessThan(tolerance[dtype] * Math.sqrt(k));
       });
   });
+  test.each(dtypes)("%sgemm of a matrix and its own transpose is symmetric", (dtype) => {
+    for (const [n, k] of [
+      [159, 40],
+      [160, 33],
+      [300, 7],
+      [391, 120],
+    ] as const)
+      for (const trans of [0, 1] as const)
+        at.scratch(() => {
+          const next = random(n);
+          const x = randomMatrix(trans ? k : n, trans ? n : k, next, rounding[dtype]);
+          const [ldx, ldc] = [(trans ? n : k) + 1, n + 3];
+          const [a, b] = [at.place(dtype, x, ldx), at.place(dtype, x, ldx)];
+          const [c, reference] = [0, 1].map(() => at.reserve(dtype, n * ldc));
+          const gemm = functions[`${dtype}gemm`];
+          for (const address of [c!, reference!]) at.view(dtype, address, n * ldc).fill(Number.NaN);
+          gemm(trans, 1 - trans, n, n, k, 0.5, a, ldx, a, ldx, 0, c!, ldc);
+          gemm(trans, 1 - trans, n, n, k, 0.5, a, ldx, b, ldx, 0, reference!, ldc);
+          const [found, expected] = [at.view(dtype, c!, n * ldc), at.view(dtype, reference!, n * ldc)];
+          for (let i = 0; i < n; i++)
+            for (let j = 0; j < ldc; j++) {
+              const [value, other] = [found[i * ldc + j]!, expected[i * ldc + j]!];
+              if (j >= n) expect(value).toBeNaN();
+              else if (!(Math.abs(value - other) <= tolerance[dtype] * k))
+                throw new Error(`C[${i}, ${j}] = ${value}, expected ${other}`);
+              else if (n >= 160 && value !== found[j * ldc + i])
+                throw new Error(`C[${i}, ${j}] is not C[${j}, ${i}]`);
+            }
+        });
+  });
   test.each(dtypes)("%sgemm gives every small size", (dtype) => {
     for (let m = 1; m <= 14; m++)
       for (let n = 1; n <= 18; n++)
