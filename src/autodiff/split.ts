@@ -14,7 +14,10 @@ export interface Split {
   readonly dependent: Program;
 }
 
-/** Views and sources: made again from their input rather than stored. */
+/**
+ * Made again from their input rather than stored: views, sources, and patches of images, which are many times the
+ * image and which a convolution makes a few images at a time anyway.
+ */
 const cheap: ReadonlySet<Op["kind"]> = new Set([
   "constant",
   "fill",
@@ -24,6 +27,7 @@ const cheap: ReadonlySet<Op["kind"]> = new Set([
   "expand",
   "identity",
   "stopGradient",
+  "patches",
 ]);
 
 /**

@@ -3,7 +3,7 @@
  * identities of the tracing and differentiation layers.
  *
  * Values stay what they are, NaN, infinities and signs of zero included: x·0 is not 0, x + 0 is not x (−0 + 0 = 0), but
- * x − 0 and x + (−0) are. One rewrite rounds otherwise: products with two known numbers become one.
+ * x − 0 and x + (−0) are. Two rewrites round otherwise: products with two known numbers become one, and a sum is folded term by term.
  */
 import { isBinary, isUnary, type Op } from "../tensor/op.js";
 import { type Program, reachable } from "../tensor/program.js";
@@ -192,6 +192,13 @@ function rewrite(
     }
     case "select":
       return inputs[1] === inputs[2] ? inputs[1]! : rebuilt();
+    case "fold": {
+      // Two products folded apart are two convolutions, which never hold their patches whole.
+      const sum = a.op.kind === "reshape" ? a.inputs[0]! : a;
+      if (sum.op.kind !== "add" || !sum.inputs.every(({ op }) => op.kind === "dot")) return rebuilt();
+      const [x, y] = sum.inputs.map((term) => apply(op, apply({ kind: "reshape", shape: a.shape }, term)));
+      return apply({ kind: "add" }, x!, y!);
+    }
     default:
       return rebuilt();
   }
