@@ -41,8 +41,6 @@ export interface RunOptions {
   readonly onProgress?: ((status: RunStatus) => void) | undefined;
   /** Asked after every measurement, with all so far: whether to give up. */
   readonly isHopeless?: ((measurements: readonly Measurement[]) => boolean) | undefined;
-  /** Seconds for everything that is no compilation: a guard beside the limit of training. */
-  readonly wallSeconds?: number | undefined;
 }
 
 /** How it goes, for whoever watches. */
@@ -63,16 +61,6 @@ export const meets = (target: Target, test: Readonly<Record<string, number>>): b
 };
 
 /**
- * Steps before `evaluateEvery` at which a run is evaluated early: each a tenth later than the one before. Methods of few
- * dear steps and those of many cheap ones are so measured about as finely, and at steps that depend on nothing else.
- */
-export function earlySteps(evaluateEvery: number): Set<number> {
-  const steps = new Set<number>();
-  for (let step = 1; step < evaluateEvery; step = Math.max(step + 1, Math.floor(1.1 * step))) steps.add(step);
-  return steps;
-}
-
-/**
  * Runs a session to its end, recording into its store.
  *
  *     const result = await train(await createRun(folder, settings, environment), session);
@@ -80,11 +68,8 @@ export function earlySteps(evaluateEvery: number): Set<number> {
  * @throws UserError when the folder cannot be written (what was recorded stays) or the checkpoint is of another model.
  */
 export async function train(store: RunStore, session: Session, options: RunOptions = {}): Promise<RunResult> {
-  const { limits, evaluateEvery, evaluatesEarly, checkpoint: interval } = store.settings;
-  const early = earlySteps(evaluatesEarly ? evaluateEvery : 0);
-  const isDue = (step: number) => step % evaluateEvery === 0 || early.has(step);
+  const { limits, evaluateEvery, evaluateShare, checkpoint: interval } = store.settings;
   const start = store.checkpoint?.progress;
-  const wall = performance.now() + 1000 * (options.wallSeconds ?? Number.POSITIVE_INFINITY);
   if (store.checkpoint) restore(session.arrays, store.checkpoint.arrays, store.folder);
 
   let step = start?.step ?? 0;
@@ -110,6 +95,10 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let saved = { step: start?.step ?? -1, time: performance.now() };
   let yielded = performance.now();
 
+  const isDue = () =>
+    evaluateShare === undefined
+      ? step % evaluateEvery === 0
+      : (tally.state.phases.test ?? 0) <= evaluateShare * seconds;
   const measure = () => {
     const measurement: Measurement = {
       step,
@@ -149,12 +138,11 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     if (session.sameBatch && report?.stop) return report.stop;
     if (step >= limits.steps) return "steps";
     if (limits.seconds !== undefined && seconds >= limits.seconds) return "seconds";
-    if (performance.now() >= wall) return "overtime";
     if (options.signal?.aborted) return "interrupted";
     return undefined;
   };
 
-  if (store.measurements.at(-1)?.step !== step && isDue(step)) measure();
+  if (store.measurements.at(-1)?.step !== step && isDue()) measure();
   let reason = whyStop();
   while (reason === undefined) {
     const began = performance.now();
@@ -172,7 +160,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     if (report.finite) {
       lossSum += loss;
       lossCount++;
-      if (isDue(step)) measure();
+      if (isDue()) measure();
     } else {
       diverged = { step, loss: String(loss) };
     }

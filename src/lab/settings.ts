@@ -57,8 +57,11 @@ export const runSettingsSchema = v.strictObject({
   limits: limitsSchema,
   /** Steps between evaluations on the test data. */
   evaluateEvery: count,
-  /** Whether it is evaluated at earlier steps too, each a tenth later than the one before. */
-  evaluatesEarly: v.optional(v.boolean()),
+  /**
+   * In place of that: evaluated whenever evaluations took less than this share of the time of training so far. Methods
+   * of few dear steps and those of many cheap ones are so measured as finely as each other, in time.
+   */
+  evaluateShare: v.optional(positive),
   /** A checkpoint is written after so many steps or seconds, whichever comes first, and at the end. */
   checkpoint: v.strictObject({ steps: v.optional(count), seconds: positive }),
   engine: engineSettingsSchema,

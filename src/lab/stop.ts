@@ -8,7 +8,6 @@ export const stopReasons = {
     "The training came to its end: on this batch the loss can tell no further improvement, or no step that lowers it was found.",
   diverged: "The run diverged: the loss or its gradient is no longer a finite number.",
   hopeless: "The trial was ended early: half of the others were better at this point.",
-  overtime: "The run was ended: with its evaluations it took more time than it was given.",
   interrupted: "The run was interrupted; it can be resumed.",
 } as const;
 

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { csvOf } from "../../src/lab/page.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
 import { labelsOf, type RaceSettings, readRace, runRace } from "../../src/lab/race.js";
 import { raceReport } from "../../src/lab/report.js";
@@ -46,6 +47,12 @@ describe("a race", () => {
     ]);
     expect(race.scores[0]!.steps.median).toBe(race.scores[0]!.gradients.median);
     expect(JSON.parse(readFileSync(join(folder, "scores.json"), "utf8"))).toHaveLength(3);
+  });
+  it("repeated with the same seeds has the same losses", async () => {
+    const again = await runRace(runtime, problem, join(root, "again"), settings);
+    const numbers = (race: typeof again) =>
+      race.entries.map(({ run }) => run!.measurements.map(({ seconds, phases, ...rest }) => rest));
+    expect(numbers(again)).toEqual(numbers(readRace(folder)));
   });
   it("that ran already only tells what it found", async () => {
     const before = readRace(folder);
@@ -103,6 +110,30 @@ describe("the report", () => {
     expect(page).toMatch(/^<!doctype html>/);
     expect(page).not.toMatch(/<script|<link|src=|https?:\/\/(?!www\.w3\.org)/);
     expect(page.length).toBeLessThan(400_000);
+  });
+  it("carries its numbers, to be saved as CSV and JSON", () => {
+    const carried = (name: string) =>
+      Buffer.from(
+        new RegExp(`download="${name}" href="data:[a-z/]+;base64,([^"]*)"`).exec(html())![1]!,
+        "base64",
+      ).toString();
+    const rows = JSON.parse(carried("measurements.json")) as { optimizer: string; loss: number }[];
+    const [first] = readRace(join(root, "race")).entries;
+    expect(rows[0]).toMatchObject({
+      optimizer: "adam",
+      seed: 0,
+      step: 0,
+      loss: first!.run!.measurements[0]!.test.loss,
+    });
+    const [head, ...lines] = carried("measurements.csv").trimEnd().split("\r\n");
+    expect(head).toBe("optimizer,seed,step,seconds,loss,trainingLoss");
+    expect(lines).toHaveLength(rows.length);
+    expect(
+      csvOf([
+        { a: 'say "x"', b: undefined },
+        { a: "1,2", b: 3 },
+      ]),
+    ).toBe('a,b\r\n"say ""x""",\r\n"1,2",3\r\n');
   });
   it("closes what it opens, and escapes what it is given", () => {
     const page = html();

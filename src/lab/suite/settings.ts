@@ -44,6 +44,9 @@ export type SuiteSettings = v.InferOutput<typeof suiteSettingsSchema>;
 export const runsOfCell = ({ trials, studies }: Pick<SuiteSettings, "trials" | "studies">): number =>
   studies * (trials + 1);
 
+/** Evaluations take this share of the time of training, and are not in it. */
+export const evaluateShare = 0.3;
+
 /**
  * What a run takes, of its seconds of training: less than all, since those that arrive end early, though evaluations come
  * on top; and in seconds, for compilation and files.
@@ -57,9 +60,6 @@ export const plannedSeconds = (settings: SuiteSettings): number =>
     (sum, { seconds }) => sum + settings.optimizers.length * runsOfCell(settings) * plannedRun(seconds),
     0,
   );
-
-/** Seconds after which a run is ended whatever it does. */
-export const guardOf = (seconds: number): number => 2 * seconds + 2;
 
 /**
  * The same suite within a budget: the seconds of all runs are shortened by one factor, equal for all.

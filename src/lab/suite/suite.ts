@@ -38,7 +38,7 @@ import { type StopReason, stopReasons } from "../stop.js";
 import { beginFolder, makeFolder, replaceFile } from "../store.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
 import {
-  guardOf,
+  evaluateShare,
   runsOfCell,
   type SuiteProblem,
   type SuiteSettings,
@@ -238,7 +238,7 @@ async function runSlot(
     batch: batches[method.asks.batch],
     limits: { target, steps: 1e9, seconds: limit },
     evaluateEvery,
-    evaluatesEarly: true,
+    evaluateShare,
     checkpoint: { seconds: 10 },
     engine: settings.engine,
   };
@@ -246,7 +246,6 @@ async function runSlot(
   try {
     const run = await recordedRun(runtime, problem, path, runSettings, {
       signal: options.signal,
-      wallSeconds: guardOf(seconds),
       onProgress: (status) => options.onProgress?.(slot, status),
     });
     const { result } = run;
