@@ -65,7 +65,8 @@ const race = program
       "A problem is a name with options: digits-mlp, digits-mlp:hidden=256-128 (thalweg list names all).",
   )
   .option("-o, --optimizer <name:settings...>", "repeat for each; default: sgd momentum adam adamw")
-  .option("--seeds <count>", "seeds, counted from --seed (default: 3)");
+  .option("--seeds <count>", "seeds, counted from --seed (default: 3)")
+  .option("--tensorboard", "write TensorBoard's event files too, into <folder>/tensorboard");
 addLimitOptions(race);
 addEngineOptions(race).action(async (problem: string | undefined, flags: RaceFlags) => {
   await (await import("./race.js")).race(problem, flags);
@@ -77,7 +78,8 @@ const train = program
   .description("Trains one problem with one optimizer, recording and saving as it goes.")
   .option("-o, --optimizer <name:settings>", "default: adam")
   .option("--checkpoint-every <steps>", "steps between checkpoints (default: every 10 seconds)")
-  .option("--report <full|brief>", "what is printed at the end: everything that is known, or the result");
+  .option("--report <full|brief>", "what is printed at the end: everything that is known, or the result")
+  .option("--tensorboard", "write TensorBoard's event files too, into <folder>/tensorboard");
 addLimitOptions(train);
 addEngineOptions(train).action(async (problem: string | undefined, flags: TrainFlags) => {
   await (await import("./train.js")).train(problem, flags);

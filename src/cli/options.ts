@@ -20,10 +20,12 @@ interface LimitFlags {
   readonly json?: boolean;
 }
 export interface RaceFlags extends EngineFlags, LimitFlags {
+  readonly tensorboard?: boolean;
   readonly optimizer?: readonly string[];
   readonly seeds?: string;
 }
 export interface TrainFlags extends EngineFlags, LimitFlags {
+  readonly tensorboard?: boolean;
   readonly optimizer?: string;
   readonly checkpointEvery?: string;
   readonly report?: string;
@@ -293,7 +295,7 @@ export function refuseWithResume(
   if (problem !== undefined)
     throw new UsageError(`"${problem}" is given beside --resume, which goes on with the problem it finds`);
   const fixed = Object.keys(flags).find(
-    (flag) => !["resume", "json", "report", ...changeable].includes(flag),
+    (flag) => !["resume", "json", "report", "tensorboard", ...changeable].includes(flag),
   );
   if (fixed !== undefined)
     throw new UsageError(

@@ -1,6 +1,6 @@
 /** `thalweg race`: several optimizers, one problem, a ranked table and a report. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import pc from "picocolors";
 import { coverageSection, splitSection, timeSplits } from "../lab/account.js";
 import { UserError } from "../lab/errors.js";
@@ -12,6 +12,7 @@ import { describeTarget, raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
 import { replaceFile } from "../lab/store.js";
+import { writeEvents } from "../lab/tensorboard.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   newFolder,
@@ -61,6 +62,9 @@ export async function race(problemText: string | undefined, flags: RaceFlags): P
         settings: Object.fromEntries(labels.map((label, index) => [label, complete[index]!])),
       }),
     );
+    if (flags.tensorboard)
+      for (const { entry, run } of result.entries)
+        if (run) writeEvents(join(folder, "tensorboard", relative(folder, entry.folder)), run);
     show(result, report, flags.json ?? false);
   } finally {
     interruption.dispose();

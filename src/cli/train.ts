@@ -12,6 +12,7 @@ import { train as trainSession } from "../lab/run.js";
 import { batchFor, openSession, optimizerFor } from "../lab/session.js";
 import type { RunSettings } from "../lab/settings.js";
 import { createRun, type RunResult, readRun, replaceFile, resumeRun } from "../lab/store.js";
+import { writeEvents } from "../lab/tensorboard.js";
 import { exitCodes } from "./failure.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
@@ -79,6 +80,7 @@ export async function train(given: string | undefined, flags: TrainFlags): Promi
       settings: { [settings.optimizer.name]: complete },
     }),
   );
+  if (flags.tensorboard) writeEvents(join(folder, "tensorboard"), readRun(folder));
   show(folder, report, settings, result, flags);
   if (result.diverged)
     throw new UserError(
