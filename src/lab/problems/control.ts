@@ -50,7 +50,7 @@ export const controlProblems = [
     description: "swing up a pendulum and hold it upright (Gym's Pendulum-v1)",
     options: { environments: 20, discount: 0.99, hold: 1 },
     target: -200,
-    adam: { once: 0.001, often: 0.001 },
+    adam: { once: 0.003, often: 0.0003 },
     suggested: { naturalGradient: { ...trustRegion, divergence: 0.02 } },
   }),
   control({
