@@ -239,6 +239,27 @@ describe("rollouts", () => {
   });
 });
 
+describe("mountain-car", () => {
+  it("is left by a random policy only if it holds its actions", () => {
+    const arrivals = (environment: Environment) => {
+      const rng = random(0);
+      const state = new Float64Array(2);
+      let arrived = 0;
+      for (let episode = 0; episode < 3000; episode++) {
+        environment.reset(state, rng);
+        for (let t = 0; t < environment.limit && !environment.terminal(state); t++)
+          environment.step(state, rng.integer(3));
+        if (environment.terminal(state)) arrived++;
+      }
+      return arrived / 3000;
+    };
+    expect(arrivals(mountainCar)).toBe(0);
+    const held = arrivals(holding(mountainCar, 8));
+    expect(held).toBeGreaterThan(0.01);
+    expect(held).toBeLessThan(0.02);
+  });
+});
+
 describe("advantages", () => {
   it("are sums of what the baseline did not expect, up to the end of an episode", () => {
     // Two environments of three steps; the first ends an episode with its second step.
