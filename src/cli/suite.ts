@@ -233,9 +233,7 @@ function show({ settings, finished, standings, trials }: SuiteRecord, report: st
       ),
     );
     print("");
-    print(
-      pc.bold("Seconds of training to the target: median over studies of the best trial (on a fresh seed)"),
-    );
+    print(pc.bold("Seconds of steps to the target: median over studies of the best trial (on a fresh seed)"));
     print("");
     const labels = labelsOf(settings.optimizers);
     print(

@@ -52,6 +52,16 @@ export {
   readRun,
   resumeRun,
 } from "./store.js";
+export {
+  benchmarkScore,
+  type Cell,
+  performanceRatios,
+  profileAt,
+  type Standings,
+  standingsOf,
+} from "./suite/performance.js";
+export { readSuite, runSuite, type SuiteRecord, type Trial as SuiteTrial } from "./suite/suite.js";
+export { writeEvents } from "./tensorboard.js";
 export { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";
 export {
   type Sensitivity,

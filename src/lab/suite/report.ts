@@ -36,7 +36,7 @@ ${escapeText(settings.baseline)} (geometric mean over the problems that both sol
 ${standings ? profile(standings, labels) : ""}
 <h2>Times</h2>
 <p>An optimizer's time on a problem is the median over ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} of the best of ${settings.trials} trials:
-seconds of training until the target on held-out data, without compilation, evaluations and files. In brackets: the median
+seconds of steps until the target on held-out data, without compilation, batches, evaluations and files. In brackets: the median
 with the chosen settings on seeds that no trial saw. A dash: did not reach the target.</p>
 ${standings ? times(record, standings, labels) : ""}
 <h2>Problems</h2>

@@ -7,8 +7,8 @@
  *     trials.jsonl                                    a line a run, as they end
  *     <problem>/<optimizer>/study-<s>/trial-<k>/      one run each (store.ts); the last one is "fresh"
  *
- * What counts is the seconds of training until the target on held-out data; evaluations, drawing files and compilation
- * are in nobody's time. Since only the best trial of a study counts, a trial may take no longer than the best before it.
+ * What counts is the seconds of steps until the target on held-out data: batches, evaluations, files and compilation are in
+ * nobody's time. Since only the best trial of a study counts, a trial may take no longer than the best before it.
  * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
@@ -63,8 +63,10 @@ const trialSchema = v.strictObject({
   seed: number,
   /** With everything that differs from the optimizer's own defaults. */
   settings: optimizerSettingsSchema,
-  /** Seconds of training until the target; null: not reached. */
+  /** Seconds of steps until the target, the drawing of batches not among them; null: not reached. */
   seconds: v.nullable(number),
+  /** The same with the batches: what limits are counted in. */
+  withBatches: v.nullable(number),
   /** Seconds of training that it had. */
   limit: number,
   trained: number,
@@ -214,7 +216,7 @@ async function runSlot(
   const optimizer = isFresh
     ? (best ?? own[0]!).settings
     : pointOf(problem, settings, slot.optimizer, slot.study, slot.trial as number);
-  const limit = isFresh ? seconds : Math.min(seconds, best?.seconds ?? seconds);
+  const limit = isFresh ? seconds : Math.min(seconds, best?.withBatches ?? seconds);
   const seed = settings.seed + slot.study + (isFresh ? fresh : 0);
   const about = {
     problem: slot.problem.id,
@@ -225,7 +227,14 @@ async function runSlot(
     settings: optimizer,
     limit,
   };
-  const nothing = { seconds: null, trained: 0, steps: 0, best: null, end: "unusable" } as const;
+  const nothing = {
+    seconds: null,
+    withBatches: null,
+    trained: 0,
+    steps: 0,
+    best: null,
+    end: "unusable",
+  } as const;
   // What cannot run once cannot run again; and settings with which nothing arrived are not worth another run.
   const before = own.find(({ end }) => end === "unusable");
   if (before) return { ...about, ...nothing, message: before.message };
@@ -253,10 +262,11 @@ async function runSlot(
     // Nothing goes on from here, and checkpoints of hundreds of runs would fill a disk.
     rmSync(join(path, "checkpoint.safetensors"), { force: true });
     const value = bestOf(run.measurements, target);
-    const { reached } = result;
+    const arrived = result.reached && result.reached.seconds <= limit ? result.reached : undefined;
     return {
       ...about,
-      seconds: reached && reached.seconds <= limit ? reached.seconds : null,
+      seconds: arrived ? arrived.seconds - (arrived.phases?.batches ?? 0) : null,
+      withBatches: arrived?.seconds ?? null,
       trained: result.seconds,
       steps: result.steps,
       best: Number.isFinite(value) ? value : null,

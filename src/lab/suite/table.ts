@@ -57,6 +57,37 @@ export const rows: readonly Row[] = [
     source: "the first error of which Dangel et al. 2024 report the steps",
   },
   {
+    problem: "logistic-tumours",
+    seconds: 3,
+    quick: true,
+    source: "a millionth of the way to the optimum, which is computed",
+  },
+  {
+    problem: "regression-penguins",
+    seconds: 3,
+    source: "as for logistic-tumours",
+  },
+  {
+    problem: "quadratic",
+    seconds: 3,
+    source: "near the minimum, which is known",
+  },
+  {
+    problem: "rosenbrock",
+    seconds: 3,
+    source: "near the minimum, which is known",
+  },
+  {
+    problem: "cartpole",
+    seconds: 30,
+    source: "475, from which on Gym calls it solved",
+  },
+  {
+    problem: "gan-gaussians",
+    seconds: 30,
+    source: "the problem's own",
+  },
+  {
     problem: "pinn-heat",
     seconds: 30,
     target: { metric: "l2Error", value: 1e-3 },
