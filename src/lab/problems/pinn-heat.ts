@@ -2,8 +2,7 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
-import { toSide } from "./pinn-poisson.js";
+import { type Equation, physicsInformed, pinnOptions, secondOrder, toSide, unitCube } from "./pinn.js";
 
 const options = {
   dimension: positiveCount(1, "d: coordinates of space"),
@@ -12,10 +11,11 @@ const options = {
 
 /** Points are (t, x₁, …, x_d). */
 function heat(dimension: number): Equation {
+  const box = unitCube(dimension + 1);
   const space = Array.from({ length: dimension }, (_, i) => i + 1);
   return {
     name: `${dimension}d heat equation`,
-    coordinates: dimension + 1,
+    box,
     operator(u, x) {
       const { first, laplacian } = forwardLaplacian(u, x, { first: [0], second: space });
       return first[0]!.sub(laplacian.mul(1 / 4)).reshape([-1]);
@@ -26,7 +26,7 @@ function heat(dimension: number): Equation {
       x.subarray(1).reduce((product, xi) => product * Math.sin(Math.PI * xi), 1),
     // The first half at the sides, the second at time 0.
     toBoundary(x, rng, k, total) {
-      if (k < Math.floor(total / 2)) toSide(x, 1, rng);
+      if (k < Math.floor(total / 2)) toSide(x, box, 1, rng);
       else x[0] = 0;
     },
   };

@@ -22,12 +22,12 @@ import { formatCount } from "../format.js";
 import type { Problem } from "../problem.js";
 import { activationOption, activations, hiddenOption, widthsOf } from "./networks.js";
 
-/** A differential equation with its solution. A point is a list of coordinates in [0, 1]. */
+/** A differential equation with its solution. A point is a list of coordinates in a box. */
 export interface Equation {
   /** "2d Poisson equation" */
   readonly name: string;
-  /** How many numbers a point has. */
-  readonly coordinates: number;
+  /** From where to where each coordinate goes. */
+  readonly box: readonly Interval[];
   /** D u [points] of u [points, 1], which is traced from x [points, coordinates]. */
   operator(u: Tensor, x: Tensor): Tensor;
   /** f */
@@ -38,9 +38,24 @@ export interface Equation {
   toBoundary(x: Float64Array, rng: Random, k: number, total: number): void;
 }
 
-export const pinnOptions = (points: { readonly boundary: number; readonly redraw: number }) =>
+export type Interval = readonly [from: number, to: number];
+/** [0, 1]ᵈ */
+export const unitCube = (dimension: number): Interval[] =>
+  Array.from({ length: dimension }, () => [0, 1] as const);
+
+/** Puts a point to a random side of the box, of those of its coordinates from `first` on. */
+export function toSide(x: Float64Array, box: readonly Interval[], first: number, rng: Random): void {
+  const i = first + rng.integer(x.length - first);
+  x[i] = box[i]![rng.integer(2)]!;
+}
+
+export const pinnOptions = (points: {
+  readonly boundary: number;
+  readonly redraw: number;
+  readonly hidden?: string;
+}) =>
   ({
-    hidden: hiddenOption("64"),
+    hidden: hiddenOption(points.hidden ?? "64"),
     activation: activationOption("tanh"),
     boundary: positiveCount(points.boundary, "points on the boundary; a batch counts those inside"),
     redraw: count(points.redraw, "steps until points are drawn anew; 0 keeps the first"),
@@ -82,7 +97,7 @@ export function physicsInformed(
   { defaults, suggested }: Pick<Problem, "defaults" | "suggested">,
 ): Omit<Problem, "settings"> {
   const { boundary, redraw, precision } = options;
-  const widths = [equation.coordinates, ...widthsOf(options.hidden)!, 1];
+  const widths = [equation.box.length, ...widthsOf(options.hidden)!, 1];
   const network = networkOf(widths, options);
   const trace = lossOf(equation, network);
   const every = redraw === 1 ? "every step" : `every ${formatCount(redraw)} steps`;
@@ -93,7 +108,7 @@ export function physicsInformed(
       (redraw === 0 ? "fixed" : `drawn anew ${every}`),
     defaults,
     suggested,
-    metrics: { l2Error: "min", loss: "min" },
+    metrics: { l2Error: "min", relativeError: "min", loss: "min" },
     start(runtime, { seed, batch }) {
       const objective = createObjective(runtime, {
         layout: network.layout,
@@ -156,22 +171,17 @@ const lossOf =
     };
   };
 
-const pointsOf = (
-  { coordinates }: Equation,
-  dtype: "f32" | "f64",
-  inside: number,
-  boundary: number,
-): Spec[] => [
-  { dtype, shape: [inside, coordinates] },
+const pointsOf = ({ box }: Equation, dtype: "f32" | "f64", inside: number, boundary: number): Spec[] => [
+  { dtype, shape: [inside, box.length] },
   { dtype, shape: [inside] },
-  { dtype, shape: [boundary, coordinates] },
+  { dtype, shape: [boundary, box.length] },
   { dtype, shape: [boundary] },
 ];
 
 /** Random points with their f and g into the buffers of a batch. */
 function drawPoints(equation: Equation, [x, f, y, g]: readonly Buffer[], rng: Random): void {
-  const { coordinates, source, solution, toBoundary } = equation;
-  const point = new Float64Array(coordinates);
+  const { box, source, solution, toBoundary } = equation;
+  const point = new Float64Array(box.length);
   const fill = (
     points: Buffer,
     values: Buffer,
@@ -180,9 +190,9 @@ function drawPoints(equation: Equation, [x, f, y, g]: readonly Buffer[], rng: Ra
     edge: boolean,
   ) => {
     for (let k = 0; k < values.size; k++) {
-      for (let i = 0; i < coordinates; i++) point[i] = stream.uniform();
+      for (const [i, [from, to]] of box.entries()) point[i] = stream.uniform(from, to);
       if (edge) toBoundary(point, stream, k, values.size);
-      points.data.set(point, k * coordinates);
+      points.data.set(point, k * point.length);
       values.data[k] = value(point);
     }
   };
@@ -190,7 +200,7 @@ function drawPoints(equation: Equation, [x, f, y, g]: readonly Buffer[], rng: Ra
   fill(y!, g!, solution, rng.stream("boundary"), true);
 }
 
-/** ‖u_θ − u‖₂ = √mean (u_θ − u)², absolute, and the loss, at points of their own: the same for all runs. */
+/** ‖u_θ − u‖₂ = √mean (u_θ − u)², absolute and by ‖u‖₂, and the loss, at points of their own: the same for all runs. */
 function compileTest(
   runtime: Runtime,
   equation: Equation,
@@ -212,16 +222,19 @@ function compileTest(
   );
   drawPoints(equation, executable.inputs, random(0).stream("points of the test"));
   const [drawn, , , , solution] = executable.inputs as [Buffer, Buffer, Buffer, Buffer, Buffer];
-  const point = new Float64Array(equation.coordinates);
+  const point = new Float64Array(equation.box.length);
+  let square = 0;
   for (let k = 0; k < points.inside; k++) {
     point.set(drawn.data.subarray(k * point.length, (k + 1) * point.length));
-    solution.data[k] = equation.solution(point);
+    const u = equation.solution(point);
+    solution.data[k] = u;
+    square += u ** 2 / points.inside;
   }
   return {
     run() {
       executable.run();
-      const [l2Error, testLoss] = executable.outputs.map(({ data }) => data[0]!);
-      return { l2Error: l2Error!, loss: testLoss! };
+      const [l2Error, testLoss] = executable.outputs.map(({ data }) => data[0]!) as [number, number];
+      return { l2Error, relativeError: l2Error / Math.sqrt(square), loss: testLoss };
     },
     release: executable.release,
   };

@@ -14,8 +14,10 @@ import { ganGaussians } from "./gan-gaussians.js";
 import { imageProblems } from "./images.js";
 import { mobyDickProblem } from "./moby-dick.js";
 import { importProblem } from "./own.js";
+import { pinnBurgers } from "./pinn-burgers.js";
 import { pinnHeat } from "./pinn-heat.js";
-import { pinnPoisson } from "./pinn-poisson.js";
+import { pinnHelmholtz } from "./pinn-helmholtz.js";
+import { poissonProblems } from "./pinn-poisson.js";
 import { rawTables } from "./raw-tables.js";
 import { recurrentProblems } from "./recurrent.js";
 import { tableProblem } from "./table.js";
@@ -31,8 +33,10 @@ export const problems: readonly ProblemKind[] = [
   ganDigits,
   tableProblem,
   ...rawTables,
-  pinnPoisson,
+  ...poissonProblems,
   pinnHeat,
+  pinnBurgers,
+  pinnHelmholtz,
   ...functionProblems,
   ...controlProblems,
 ] as readonly ProblemKind[];
