@@ -66,6 +66,10 @@ const secondOrder = ofFamilies("second order");
 const plain: readonly OptimizerName[] = ["sgd", "momentum", "nesterov"];
 const forTask = (task: Task) => (context: Context) => context.situation.task === task;
 const told = (text: string) => () => text;
+const isNormalized = ({ model }: Context) => model.layers.some(({ kind }) => kind === "scaleShift");
+/** Steps of a recurrence. */
+const stepsBack = ({ model }: Context) => Math.max(...model.layers.map(({ uses }) => uses));
+const example = (count: number) => count.toLocaleString("en-US");
 /** Settings of a method on which much depends. */
 const sensitive = (name: OptimizerName) =>
   Object.values(optimizers[name].options).filter(({ sensitivity }) => sensitivity === "high").length;
@@ -99,7 +103,9 @@ export const rules: readonly Rule[] = [
   },
   {
     name: "the baseline of residual networks",
-    holds: forTask("image-classification"),
+    holds: (context) =>
+      forTask("image-classification")(context) &&
+      (context.model.kind !== "convolutional" || isNormalized(context)),
     fact: told("image classification"),
     because: "with normalization and augmentation, momentum with a decaying rate is hard to beat",
     source: "AlgoPerf's results on ResNet-50; Wilson et al. 2017",
@@ -107,6 +113,43 @@ export const rules: readonly Rule[] = [
       { methods: ["momentum", "nesterov"], steps: 0.8 },
       { methods: ["adam", "adamw"], steps: 1.05 },
     ],
+  },
+  {
+    name: "noise hides conditioning",
+    holds: (context) =>
+      forTask("image-classification")(context) &&
+      context.model.kind === "dense" &&
+      context.situation.batch * context.situation.workers <= context.noiseScale / 4,
+    fact: ({ situation, noiseScale }) =>
+      `dense layers, ${example(situation.batch * situation.workers)} examples a step where noise is as large as the gradient at ${example(noiseScale)}`,
+    because:
+      "steps are as short as noise demands, so that momentum and scaling gain nothing over plain steps",
+    source: "Zhang et al. 2019, Which algorithmic choices matter at which batch sizes?; Kidambi et al. 2018",
+    effects: [
+      { methods: ["sgd"], steps: 0.27 },
+      { methods: ["momentum", "nesterov"], steps: 0.87 },
+    ],
+  },
+  {
+    name: "orthogonal steps of convolutions",
+    holds: (context) =>
+      forTask("image-classification")(context) &&
+      context.model.kind === "convolutional" &&
+      context.parameters <= 1e7,
+    fact: ({ parameters }) => `a convolutional network of ${example(parameters)} parameters`,
+    because:
+      "kernels seen by many places have gradients of few directions; Muon took CIFAR-10's record from 3.3 to 2.6 seconds",
+    source: "Jordan et al. 2024; nothing was published at ImageNet's size",
+    effects: [{ methods: ["muon"], steps: 0.65 }],
+  },
+  {
+    name: "errors of numbers",
+    holds: forTask("regression"),
+    fact: told("a regression"),
+    because:
+      "where residuals become small the Gauss–Newton matrix becomes the Hessian, and its factors what the loss is like",
+    source: "Nocedal & Wright 2006, section 10.3; Martens & Grosse 2015 on autoencoders",
+    effects: [{ methods: ["kfac", "ekfac"], steps: 0.4 }],
   },
   {
     name: "differential operators",
@@ -176,6 +219,31 @@ export const rules: readonly Rule[] = [
       { methods: ["hessianFree", "naturalGradient"], steps: 0.3 },
       { methods: ["sgd"], steps: 3 },
     ],
+  },
+  {
+    name: "gradients that have vanished",
+    holds: (context) => forTask("recurrent")(context) && stepsBack(context) >= 100,
+    fact: (context) => `${example(stepsBack(context))} steps back in time`,
+    because:
+      "a plain recurrence forgets by then: gradients show nothing to follow, in a million sequences; Hessian-free with structural damping went on",
+    source: "Hochreiter & Schmidhuber 1997; Martens & Sutskever 2011",
+    effects: [{ methods: names.filter((name) => name !== "hessianFree"), steps: 300 }],
+  },
+  {
+    name: "factors of shared times",
+    holds: forTask("recurrent"),
+    fact: told("a recurrence"),
+    because: "Kronecker factors of a weight that acts at all times take the times for independent",
+    source: "Martens, Ba & Johnson 2018, Kronecker-factored curvature approximations for recurrent networks",
+    effects: [{ methods: ["kfac", "ekfac"], steps: 5 }],
+  },
+  {
+    name: "orthogonal steps of recurrences",
+    holds: (context) => forTask("recurrent")(context) && stepsBack(context) < 100,
+    fact: (context) => `${example(stepsBack(context))} steps back in time`,
+    because: "weak directions of the recurrent weights move as far as strong ones: no published evidence",
+    source: "a race on the temporal order of symbols, docs/scenarios.md",
+    effects: [{ methods: ["muon"], steps: 0.5 }],
   },
   {
     name: "fine-tuning",

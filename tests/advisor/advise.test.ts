@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { advise, minimumBatch } from "../../src/advisor/advise.js";
 import { allCosts } from "../../src/advisor/costs.js";
 import { hardware } from "../../src/advisor/hardware.js";
+import type { Architecture } from "../../src/advisor/model.js";
 import { readLayerList } from "../../src/advisor/read/layer-list.js";
 import { adviceReport } from "../../src/advisor/report.js";
 import { priors, rules } from "../../src/advisor/rules.js";
@@ -44,6 +45,36 @@ describe("scenarios of the text", () => {
     const widths = "784-1000-500-250-30-250-500-1000-784";
     expect(first(widths, { task: "regression", batch: 1000 })).toBe("kfac");
     expect(optimizers[first(widths, { task: "regression", batch: 16 })].family).not.toBe("second order");
+  });
+});
+
+describe("what races showed", () => {
+  const here: Partial<Situation> = { hardware: hardware["cpu-2"]!, batch: 64, phase: "early" };
+  const layers = readLayerList("50-50-10").layers;
+  const about = (change: Partial<Architecture>, situation: Partial<Situation>) =>
+    advise({ ...readLayerList("50-50-10"), ...change }, { ...base, ...here, ...situation }).ranked.map(
+      ({ method }) => method,
+    );
+  it("noise hides conditioning of dense layers in small batches", () => {
+    expect(about({}, { task: "image-classification" })[0]).toBe("sgd");
+    expect(about({}, { task: "image-classification", batch: 2048 })[0]).not.toBe("sgd");
+  });
+  it("small convolutional networks without norms: Muon rather than momentum", () => {
+    const convolutions = layers.map((layer) => ({ ...layer, kind: "conv2d" as const, positions: 196 }));
+    const ranked = about({ kind: "convolutional", layers: convolutions }, { task: "image-classification" });
+    expect(ranked[0]).toBe("muon");
+    expect(ranked.indexOf("adam")).toBeLessThan(ranked.indexOf("momentum"));
+  });
+  it("a regression: K-FAC", () => expect(about({}, { task: "regression" })[0]).toBe("kfac"));
+  it("recurrences: Hessian-free over 100 steps, and never K-FAC", () => {
+    const over = (steps: number) =>
+      about(
+        { kind: "recurrent", layers: layers.map((layer) => ({ ...layer, uses: steps, positions: steps })) },
+        { task: "recurrent", batch: 100 },
+      );
+    expect(over(100)[0]).toBe("hessianFree");
+    expect(over(50)[0]).toBe("muon");
+    expect(over(50).indexOf("kfac")).toBeGreaterThan(over(50).indexOf("adam"));
   });
 });
 
