@@ -103,7 +103,7 @@ export const learned = firstOrderMethod(
     name: "learned",
     family: "first order",
     description:
-      "A small network computes each step: nothing to tune for networks like those it was meta-trained on, small and dense.",
+      "A small network computes each step: nothing to tune for small dense classifiers, on which it was meta-trained.",
     reference:
       "Metz et al. 2022, Practical tradeoffs between memory, compute, and performance in learned optimizers",
     asks: gradients,

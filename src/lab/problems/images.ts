@@ -95,6 +95,8 @@ const cnnSuggested = {
   sgd: { learningRate: 0.1 },
   momentum: { learningRate: 0.02 },
   nesterov: { learningRate: 0.02 },
+  lars: { ...mlpSuggested.lars, decaySteps: 3000 },
+  ekfac: { ...mlpSuggested.ekfac, decaySteps: 3000 },
   naturalGradient: { curvatureExamples: 500, iterations: 10 },
 };
 
