@@ -24,6 +24,7 @@ interface Images {
   readonly options: SettingsOf<typeof shared>;
   readonly defaults: RunDefaults;
   readonly suggested: Problem["suggested"];
+  readonly batches: NonNullable<Problem["batches"]>;
 }
 
 function classification(images: Images): Omit<Problem, "settings"> {
@@ -34,7 +35,9 @@ function classification(images: Images): Omit<Problem, "settings"> {
     summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${formatCount(data.test.size)} to test`,
     defaults: images.defaults,
     suggested: images.suggested,
-    batches: largeBatches(data.train.size),
+    batches: Object.fromEntries(
+      Object.entries(images.batches).map(([name, batch]) => [name, Math.min(batch, data.train.size)]),
+    ),
     metrics: { accuracy: "max", loss: "min" },
     start: startSupervised({
       model: classifier,
@@ -84,12 +87,8 @@ const mlpSuggested = {
   ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
 };
 /** Methods that compare losses, or solve with the curvature of one batch, want more of the data in it. */
-const largeBatches = (examples: number): Record<string, number> =>
-  Object.fromEntries(
-    Object.entries({ newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000 }).map(
-      ([name, batch]) => [name, Math.min(batch, examples)],
-    ),
-  );
+const mlpBatches = { newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000 };
+const cnnBatches = { ...mlpBatches, lbfgs: 4000 };
 const cnnSuggested = {
   ...mlpSuggested,
   sgd: { learningRate: 0.1 },
@@ -112,6 +111,7 @@ const openMlp = (
     options,
     defaults,
     suggested: mlpSuggested,
+    batches: mlpBatches,
   });
 const openCnn = (
   data: Split,
@@ -125,6 +125,7 @@ const openCnn = (
     options,
     defaults,
     suggested: cnnSuggested,
+    batches: cnnBatches,
   });
 
 const kind = <O extends Options>(definition: ProblemKind<O>) => definition;
