@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { architectureOf } from "../../src/advisor/read/objective.js";
 import { curvatureOperator } from "../../src/curvature/index.js";
 import { judgeRing } from "../../src/lab/problems/gan-gaussians.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
@@ -122,6 +123,13 @@ describe("generative adversarial networks", () => {
       ["groups", { chosen: "hessianFree" }, /^hessianFree compares/],
     ] as const)
       expect(() => optimizerFor(problem, { name, settings }).start(instance.objective)).toThrow(message);
+    instance.release();
+  });
+  it("are games to the advisor", () => {
+    const instance = start(4);
+    const { task, notes } = architectureOf(instance.objective, "ring");
+    expect(task).toBe("adversarial");
+    expect(notes).toContain("generator against discriminator: --task adversarial");
     instance.release();
   });
   it("draw new points of the ring each step, the same for the same seed", () => {

@@ -46,10 +46,11 @@ const options = {
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
 } as const satisfies Options;
 
+/** What was tried is in docs/scenarios.md. */
 const suggested = {
   sgd: { learningRate: 0.3, clipNorm: 1 },
-  momentum: { learningRate: 0.05, clipNorm: 1 },
-  nesterov: { learningRate: 0.05, clipNorm: 1 },
+  momentum: { learningRate: 0.2, clipNorm: 1 },
+  nesterov: { learningRate: 0.2, clipNorm: 1 },
   adam: { learningRate: 3e-3, clipNorm: 1 },
   adamw: { learningRate: 3e-3, clipNorm: 1, weightDecay: 0.1 },
 };
