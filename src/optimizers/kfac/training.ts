@@ -5,7 +5,6 @@ import type { Objective } from "../../curvature/objective.js";
 import { notFinite } from "../evaluation.js";
 import type { StepReport, Training } from "../optimizer.js";
 import { needOneLoss } from "../players.js";
-import { SettingsError } from "../settings.js";
 import { type Clock, stopwatch } from "../stopwatch.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
@@ -29,12 +28,6 @@ export function startKronecker(
     needOneLoss(`${name} with step=quadratic`, objective, "use step=clip, or dampingInterval=0");
   const watch = stopwatch(clock);
   const running = runningFactors(objective, settings.structure ?? "blockDiagonal", settings.factorStart);
-  if (running.blocks.every(({ layer }) => layer === "other")) {
-    running.release();
-    throw new SettingsError(
-      `${name}: no layer marks a parameter of this problem (${nameSome(objective.layout.entries)}), so that nothing has Kronecker factors; they are for dense, convolutional and embedding layers and norms. Use newton, lbfgs or hessianFree`,
-    );
-  }
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
   const count = runtime.buffer("i32", []);
@@ -159,10 +152,6 @@ export function startKronecker(
     },
   };
 }
-
-/** "x, y" or "a, b, c, …" */
-const nameSome = (entries: readonly { readonly name: string }[]): string =>
-  [...entries.slice(0, 3).map(({ name }) => name), ...(entries.length > 3 ? ["…"] : [])].join(", ");
 
 /** What a step did otherwise than it should, if anything. */
 function fallbackOf(given: {
