@@ -161,11 +161,15 @@ function facts(
 function charts(pageData: Page): { chart: Chart; xName: string }[] {
   const { target } = pageData;
   const { metric } = pageData.quality;
+  // A surrogate for a policy, or a game, may well be below zero.
+  const neverNegative = pageData.groups.every(({ runs }) =>
+    runs.every(({ measurements }) => measurements.every(({ loss }) => !(loss !== undefined && loss < 0))),
+  );
   const quantities = [
     {
       id: "loss",
       name: "Training loss",
-      scale: "log" as const,
+      scale: neverNegative ? ("log" as const) : ("linear" as const),
       of: (m: Measurement) => m.loss,
       format: (value: number) => formatSignificant(value, 2),
       rule: undefined,
