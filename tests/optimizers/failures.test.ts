@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Objective } from "../../src/curvature/index.js";
 import { dense, meanSquared, relu, sequential } from "../../src/nn/index.js";
+import { setIdentity } from "../../src/optimizers/eigenbasis.js";
 import { createOptimizer, type StepReport, type Training } from "../../src/optimizers/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import { type Network, objectiveOf } from "../curvature/networks.js";
@@ -12,6 +13,25 @@ import { type Network, objectiveOf } from "../curvature/networks.js";
 let runtime: Runtime;
 beforeAll(async () => {
   runtime = await createRuntime({ threads: 1 });
+  // What portable factorizations keep for themselves is allocated by the first of each that is as large.
+  const n = 64;
+  const { spotrf, spotri, ssyevd, sgeqrf, sgesv } = runtime.blas.functions;
+  const [A, B, w] = [
+    runtime.buffer("f32", [n, n]),
+    runtime.buffer("f32", [n, n]),
+    runtime.buffer("f32", [n]),
+  ] as const;
+  for (const factorize of [
+    () => spotrf(n, A.address, n),
+    () => spotri(n, A.address, n),
+    () => ssyevd(n, A.address, n, w.address),
+    () => sgeqrf(n, n, A.address, n, B.address, n),
+    () => sgesv(n, 1, A.address, n, w.address, 1),
+  ]) {
+    setIdentity(A);
+    factorize();
+  }
+  for (const buffer of [A, B, w]) buffer.release();
 });
 afterAll(() => runtime.close());
 
