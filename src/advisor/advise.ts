@@ -176,7 +176,10 @@ function trustOf(method: OptimizerName, context: Context): { exponent: number; f
  * The smallest batch, in examples, where none was measured: rows for the neediest factor of effective rank √order, or
  * for a matrix in n dimensions of effective rank n^¼, to within half of its largest eigenvalue.
  */
-export function minimumBatch(method: OptimizerName, { model, parameters, fullBatch }: Context): number {
+export function minimumBatch(
+  method: OptimizerName,
+  { model, parameters, fullBatch }: Pick<Context, "model" | "parameters" | "fullBatch">,
+): number {
   if (fullBatch) return 0;
   const { family } = optimizers[method];
   if (family === "matrix preconditioner" || family === "diagonal curvature") return 1;

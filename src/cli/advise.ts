@@ -36,7 +36,7 @@ export async function advise(given: string | undefined, flags: AdviseFlags): Pro
   };
   try {
     const batch = readCount("batch", answered.batch);
-    const model = await openModel(modelText, batch, runtime);
+    const model = await openModel(modelText, { batch, tokens: readCount("tokens", flags.tokens) }, runtime);
     const settled = await situationOf(
       { ...(model.task && { task: model.task }), ...answered },
       batch ?? 64,

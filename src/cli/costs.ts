@@ -1,5 +1,6 @@
 /** `thalweg costs`: what every method would cost on a model, before anything is trained. */
 import pc from "picocolors";
+import { minimumBatch } from "../advisor/advise.js";
 import {
   allCosts,
   costsOf,
@@ -14,7 +15,7 @@ import { type Architecture, forwardFlops } from "../advisor/model.js";
 import { parameterCount } from "../curvature/model-shape.js";
 import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSeconds, formatSignificant } from "../lab/format.js";
-import { findMethod, type OptimizerName } from "../optimizers/registry.js";
+import { findMethod, type OptimizerName, optimizers } from "../optimizers/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { openModel } from "./model.js";
 import { type CostFlags, readBytes, readCount, readEngine, readOptimizer } from "./options.js";
@@ -36,7 +37,7 @@ export async function costs(modelText: string, flags: CostFlags): Promise<void> 
     return opened;
   };
   try {
-    const model = await openModel(modelText, batch, runtime);
+    const model = await openModel(modelText, { batch, tokens: readCount("tokens", flags.tokens) }, runtime);
     const hardware =
       flags.hardware === "here" ? measureHardware(await runtime()) : findHardware(flags.hardware ?? "a100");
     const setting: Setting = { batch: batch ?? 64, hardware, precision, workers, memory };
@@ -45,7 +46,11 @@ export async function costs(modelText: string, flags: CostFlags): Promise<void> 
         ? chosen.map(({ name, settings }) => costsOf(model, name as OptimizerName, settings, setting))
         : allCosts(model, setting);
     if (flags.json)
-      printJson({ model: { ...model, parameters: parameterCount(model) }, setting, costs: rows });
+      printJson({
+        model: { ...model, parameters: parameterCount(model) },
+        setting,
+        costs: rows.map((row) => ({ ...row, minimumBatch: leastBatch(model, row.method) })),
+      });
     else show(model, setting, rows);
   } finally {
     await opened?.close();
@@ -63,6 +68,17 @@ export function describeModel(model: Architecture): string[] {
 }
 
 export const describeHardware = ({ name, note }: Hardware): string => `${name}. ${note}`;
+
+/** Examples that the method's curvature needs at least; 0 where it has none, undefined where it wants all of them. */
+function leastBatch(model: Architecture, method: OptimizerName): number | undefined {
+  const { family, asks } = optimizers[method];
+  if (asks.batch === "full") return undefined;
+  if (family === "first order" || family === "layerwise") return 0;
+  return Math.ceil(minimumBatch(method, { model, parameters: parameterCount(model), fullBatch: false }));
+}
+
+const describeLeast = (least: number | undefined): string =>
+  least === undefined ? "all" : least === 0 ? symbol.dash : formatCount(least);
 
 function show(model: Architecture, setting: Setting, rows: readonly MethodCosts[]): void {
   const { batch, workers, precision, hardware } = setting;
@@ -84,6 +100,7 @@ function show(model: Architecture, setting: Setting, rows: readonly MethodCosts[
         { title: "optimizer" },
         right("state"),
         right("all memory"),
+        right("least batch"),
         right("largest batch"),
         right("time"),
         right("of the gradient"),
@@ -100,6 +117,7 @@ function show(model: Architecture, setting: Setting, rows: readonly MethodCosts[
           `${row.method}${row.infeasible.length > 0 ? " (!)" : ""}`,
           describeBytes([...memory.state, ...memory.workspace].reduce((sum, { bytes }) => sum + bytes, 0)),
           describeBytes(memory.total),
+          describeLeast(leastBatch(model, row.method)),
           row.largestBatch > 0 ? formatCount(row.largestBatch) : "none",
           formatSeconds(seconds.total),
           `${formatSignificant(row.overGradient, 3)}×`,

@@ -180,6 +180,7 @@ const advise = program
     "language-model, image-classification, differential-equation, fine-tuning, reinforcement-learning, adversarial, recurrent, regression, other (default)",
   )
   .option("--batch <size>", "examples a step and device (default: 64)")
+  .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
   .option("--hardware <device>", "as for costs (default: a100)")
   .option("--workers <count>", "devices that share the data (default: 1)")
   .option("--precision <f32|mixed>", "default: f32")
@@ -224,6 +225,7 @@ const costs = program
       "safetensors (or its index), ONNX, Keras or TensorFlow.js model.json. Weights are never read.",
   )
   .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
+  .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
   .option(
     "--hardware <device>",
     "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",

@@ -18,8 +18,12 @@ export function isProblem(text: string): boolean {
  *
  * @throws AdvisorError when it is nothing that can be read.
  */
-export async function openModel(text: string, batch: number | undefined, runtime: () => Promise<Runtime>) {
-  return isProblem(text) ? problemModel(text, batch, await runtime()) : readModel(text);
+export async function openModel(
+  text: string,
+  { batch, tokens }: { readonly batch: number | undefined; readonly tokens: number | undefined },
+  runtime: () => Promise<Runtime>,
+): Promise<Architecture> {
+  return isProblem(text) ? problemModel(text, batch, await runtime()) : readModel(text, { tokens });
 }
 
 async function problemModel(

@@ -77,6 +77,7 @@ export interface NoiseFlags extends EngineFlags {
 }
 export interface CostFlags extends EngineFlags {
   readonly batch?: string;
+  readonly tokens?: string;
   readonly hardware?: string;
   readonly workers?: string;
   readonly precision?: string;
@@ -87,6 +88,7 @@ export interface CostFlags extends EngineFlags {
 export interface AdviseFlags extends EngineFlags {
   readonly task?: string;
   readonly batch?: string;
+  readonly tokens?: string;
   readonly hardware?: string;
   readonly workers?: string;
   readonly precision?: string;

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readRun } from "../../src/lab/store.js";
@@ -358,8 +358,25 @@ describe("thalweg costs", () => {
   it("counts the programs of a problem", () => {
     const { stdout } = thalweg(root, ["costs", table, "--hardware", "h100", "-o", "adam", "--json"]);
     const { costs, model } = JSON.parse(stdout);
+    expect(costs[0].minimumBatch).toBe(0);
     expect(model.notes[0]).toContain("counted from the programs");
     expect(costs[0]).toMatchObject({ method: "adam", fits: true, infeasible: [] });
+  });
+  it("counts sequences of the tokens that are given, and batches that curvature needs", () => {
+    const config = join(root, "config.json");
+    writeFileSync(
+      config,
+      '{"model_type":"gpt2","vocab_size":100,"n_positions":64,"n_embd":16,"n_layer":2,"n_head":2}',
+    );
+    const of = (...flags: string[]) =>
+      JSON.parse(thalweg(root, ["costs", config, "-o", "kfac", "-o", "lbfgs", "--json", ...flags]).stdout);
+    const [short, long] = [of("--tokens", "8"), of()];
+    expect(short.model.example).toBe("sequence of 8 tokens");
+    expect(long.model.example).toBe("sequence of 64 tokens");
+    expect(short.costs[0].minimumBatch).toBeGreaterThan(0);
+    expect(short.costs[0].minimumBatch).toBeGreaterThanOrEqual(long.costs[0].minimumBatch);
+    expect(short.costs[1].minimumBatch).toBeUndefined();
+    expect(thalweg(root, ["costs", config, "--tokens", "65"]).stderr).toContain("longer than the model's 64");
   });
   it("says what is wrong", () => {
     expect(thalweg(root, ["costs", "nonsense"])).toMatchObject({

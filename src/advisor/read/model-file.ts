@@ -13,7 +13,7 @@ import { type ByteSource, withFile } from "./source.js";
 
 export interface ReadOptions {
   /** Tokens of an example; default: the longest sequence of the model, or as its notes say. */
-  readonly tokens?: number;
+  readonly tokens?: number | undefined;
 }
 
 const formats =
