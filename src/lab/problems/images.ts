@@ -87,7 +87,7 @@ const mlpSuggested = {
   ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
 };
 /** Methods that compare losses, or solve with the curvature of one batch, want more of the data in it. */
-const mlpBatches = { newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000 };
+const mlpBatches = { newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000, periodic: 2000 };
 const cnnBatches = { ...mlpBatches, lbfgs: 4000 };
 const cnnSuggested = {
   ...mlpSuggested,
