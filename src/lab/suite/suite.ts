@@ -235,8 +235,8 @@ async function runSlot(
     best: null,
     end: "unusable",
   } as const;
-  // What cannot run once cannot run again; and settings with which nothing arrived are not worth another run.
-  const before = own.find(({ end }) => end === "unusable");
+  // What cannot run with the problem's own settings is not tried with others; and settings with which nothing arrived are not worth another run.
+  const before = own.find(({ trial, end }) => trial === 0 && end === "unusable");
   if (before) return { ...about, ...nothing, message: before.message };
   if (isFresh && !best)
     return { ...about, ...nothing, message: "not run: no trial of the study reached the target" };
@@ -281,9 +281,9 @@ async function runSlot(
 }
 
 /** The settings of a trial: those that suit the problem, or a point of the catalogue's ranges beside them. */
-function pointOf(
+export function pointOf(
   problem: Problem,
-  { trials, seed }: SuiteSettings,
+  { trials, seed }: Pick<SuiteSettings, "trials" | "seed">,
   { name, settings }: OptimizerSettings,
   study: number,
   trial: number,
@@ -291,8 +291,13 @@ function pointOf(
   const method = findMethod(name);
   const given = { ...suggestedFor(problem, method, settings), ...settings };
   if (trial === 0) return { name, settings: given };
-  const ranges = rangesOf(name, method.optionsFor(given));
+  const options = method.optionsFor(given);
+  const matters = Object.values(options).some(({ sensitivity }) => sensitivity && sensitivity !== "low");
+  const ranges = matters ? rangesOf(name, options) : {};
   for (const fixed of Object.keys(settings)) delete ranges[fixed];
+  // 0 is "off": what does not belong to the problem is not switched on.
+  for (const setting of Object.keys(ranges))
+    if (Number(given[setting] ?? options[setting]!.default) === 0) delete ranges[setting];
   const point = searchPoints(ranges, trials - 1, seed + study)[trial - 1]!;
   return { name, settings: { ...given, ...point } };
 }

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readProblem } from "../../../src/cli/options.js";
 import { openProblem } from "../../../src/lab/problems/registry.js";
+import { optimizerFor } from "../../../src/lab/session.js";
 import { ownRow, planSuite, suiteProblem } from "../../../src/lab/suite/plan.js";
 import { suiteReport, verdict } from "../../../src/lab/suite/report.js";
 import { plannedSeconds, withinBudget } from "../../../src/lab/suite/settings.js";
-import { folderOf, readSuite, runSuite, slotsOf, type Trial } from "../../../src/lab/suite/suite.js";
+import { folderOf, pointOf, readSuite, runSuite, slotsOf, type Trial } from "../../../src/lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, rows } from "../../../src/lab/suite/table.js";
 import { readTargets, targetOf } from "../../../src/lab/suite/targets.js";
 import { optimizers } from "../../../src/optimizers/registry.js";
@@ -112,6 +113,16 @@ describe("a suite", () => {
     expect(csv).toHaveLength(1 + 9 + 1);
     expect(csv[0]).toMatch(/^problem,optimizer,study,trial,seed,/);
   });
+});
+
+it("a trial's point leaves off what is off, and can be used", () => {
+  const opened = openProblem(readProblem(name));
+  for (const method of fullOptimizers) {
+    const point = pointOf(opened, { trials: 3, seed: 0 }, { name: method, settings: {} }, 0, 2);
+    expect(() => optimizerFor(opened, point)).not.toThrow();
+    expect(point.settings).not.toHaveProperty("structuralDamping");
+    expect(pointOf(opened, { trials: 3, seed: 1 }, { name: method, settings: {} }, 0, 2)).not.toEqual(point);
+  }
 });
 
 it("a budget shortens all runs alike, and refuses to make them nothing", () => {
