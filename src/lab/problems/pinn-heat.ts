@@ -36,6 +36,7 @@ function heat(dimension: number): Equation {
 const suggested = {
   ...secondOrder,
   newton: { ...secondOrder.newton, damping: 1e-10, curvatureStart: "identity" },
+  kfac: { ...secondOrder.kfac, gammaInterval: 20 },
   adam: { learningRate: 8.6e-4 },
   momentum: { learningRate: 0.0175, momentum: 0.99 },
 };
