@@ -378,6 +378,20 @@ describe("thalweg costs", () => {
     expect(short.costs[1].minimumBatch).toBeUndefined();
     expect(thalweg(root, ["costs", config, "--tokens", "65"]).stderr).toContain("longer than the model's 64");
   });
+  it.each([
+    ["model.safetensors", '"dtype":"F32","shape":[0],"data_offsets":[0,0]', ""],
+    ["model.safetensors.index.json", "", '"weight_map":'],
+  ])("refuses %s of a million arrays within a heap of 160 MB", (name, entry, field) => {
+    const arrays = Array.from({ length: 1e6 }, (_, k) => `"a${k}":${entry ? `{${entry}}` : '"x"'}`).join();
+    const text = Buffer.from(field ? `{${field}{${arrays}}}` : `{${arrays}}`);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    writeFileSync(join(root, name), field ? text : Buffer.concat([length, text]));
+    expect(thalweg(root, ["costs", name], { NODE_OPTIONS: "--max-old-space-size=160" })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("more than 500,000 names: it is too large to be read"),
+    });
+  });
   it("says what is wrong", () => {
     expect(thalweg(root, ["costs", "nonsense"])).toMatchObject({
       code: 1,
