@@ -84,8 +84,8 @@ export async function metaTrain(
       lossSum += report.loss;
       normSum += report.gradientNorm;
       if (state.step % settings.validateEvery === 0) validate();
+      options.onProgress?.(status());
       if (performance.now() - yielded >= patience) {
-        options.onProgress?.(status());
         await new Promise((resolve) => setImmediate(resolve));
         yielded = performance.now();
       }
