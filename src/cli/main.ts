@@ -223,7 +223,8 @@ const costs = program
     "Counts memory, FLOPs, time and communication of a step with every optimizer, before anything is trained.\n" +
       "A model is a list of widths (784-1000-10) or layers (28x28x1-conv3x3:16-pool2-10: height, width, channels of an\n" +
       "image, then convolutions and pools), a problem (digits-cnn), or a file: config.json of Hugging Face,\n" +
-      "safetensors (or its index), ONNX, Keras or TensorFlow.js model.json. Weights are never read.",
+      "safetensors (or its index), ONNX, model.json of TensorFlow.js, or what Keras's model.to_json() gives (2 or 3;\n" +
+      "Sequential or functional, of Keras's own layers). Weights are never read.",
   )
   .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
   .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")

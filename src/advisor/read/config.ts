@@ -6,18 +6,10 @@ import * as v from "valibot";
 import type { LayerShape } from "../../curvature/model-shape.js";
 import { AdvisorError } from "../error.js";
 import { type Architecture, activationsOf } from "../model.js";
+import { flag, parseFields, whole, width } from "./fields.js";
 import { convLayer, countable, denseLayer, embeddingLayer, normLayer, otherLayer } from "./layers.js";
 
-const whole = (most: number) =>
-  v.pipe(
-    v.number("must be a number"),
-    v.integer("must be a whole number"),
-    v.minValue(1, "must be at least 1"),
-    v.maxValue(most, `must be at most ${most.toLocaleString("en-US")}`),
-  );
-const width = whole(1e8);
 const depth = whole(10_000);
-const flag = (fallback: boolean) => v.optional(v.boolean("must be true or false"), fallback);
 
 type Parts = Omit<Architecture, "name" | "storedBytes" | "activations">;
 interface Family {
@@ -346,17 +338,8 @@ export const isConfig = (value: unknown): boolean =>
 const bytes: Readonly<Record<string, number>> = { float64: 8, float32: 4, float16: 2, bfloat16: 2 };
 const attentionNote = "attention is counted over all pairs of places, and its scores are not kept";
 
-function parse<S extends v.GenericSchema>(schema: S, config: unknown): v.InferOutput<S> {
-  const { success, issues, output } = v.safeParse(schema, config);
-  if (success) return output;
-  const [issue] = issues;
-  const field = v.getDotPath(issue)?.slice(0, 60) ?? "";
-  throw new AdvisorError(
-    issue.input === undefined
-      ? `config.json: ${field} is missing`
-      : `config.json: ${field} is ${String(JSON.stringify(issue.input)).slice(0, 40)}: ${issue.message}`,
-  );
-}
+const parse = <S extends v.GenericSchema>(schema: S, config: unknown) =>
+  parseFields(schema, config, "config.json");
 
 const repeat = (times: number, layers: (k: number) => readonly LayerShape[]): LayerShape[] =>
   Array.from({ length: times }, (_, k) => layers(k)).flat();

@@ -1,26 +1,36 @@
 /**
- * TensorFlow.js models: layers by the names and shapes of their weights (weightsManifest), which Keras's own JSON lacks.
- * Kernels are [height, width, in, out], as here. The topology is not followed.
+ * Keras models. A TensorFlow.js model.json names its weights with their shapes (weightsManifest), which tell the layers:
+ * kernels are [height, width, in, out], as here. Where they lack, as in Keras's to_json(), the topology is followed.
  */
 import { basename } from "node:path";
 import type { LayerShape } from "../../curvature/model-shape.js";
 import { AdvisorError } from "../error.js";
 import { type Architecture, activationsOf } from "../model.js";
 import { isObject } from "./json.js";
+import { isModel } from "./keras-graph.js";
+import { readTopology } from "./keras-topology.js";
 import { convLayer, countable, denseLayer, embeddingLayer, normLayer, otherLayer } from "./layers.js";
 
 const mostWeights = 100_000;
 const assumedPixels = 196;
 
-export const isKeras = (value: unknown): boolean => isObject(value) && "modelTopology" in value;
+export const isKeras = (value: unknown): boolean =>
+  isModel(value) || (isObject(value) && "modelTopology" in value);
 
-/** @throws AdvisorError when the file tells no shapes of weights, or they are damaged. */
-export function readKeras(value: unknown, path: string, tokens = 1): Architecture {
-  const groups = isObject(value) ? value.weightsManifest : undefined;
-  if (!Array.isArray(groups))
-    throw new AdvisorError(
-      `"${path}" has no weightsManifest, which tells the shapes; save the model with tensorflowjs`,
-    );
+/** @throws AdvisorError when the file tells no shapes, they are damaged, or a layer is of a class that is not known. */
+export function readKeras(value: unknown, path: string, tokens?: number): Architecture {
+  if (isModel(value)) return readTopology(value, path, tokens);
+  const { weightsManifest: groups, modelTopology } = isObject(value) ? value : {};
+  if (Array.isArray(groups)) return readManifest(groups, path, tokens);
+  // A converted model stands under model_config, one that TensorFlow.js made does not.
+  const topology = isObject(modelTopology) ? (modelTopology.model_config ?? modelTopology) : undefined;
+  if (isModel(topology)) return readTopology(topology, path, tokens);
+  throw new AdvisorError(
+    `"${path}" has no weightsManifest and no topology of class Sequential, Functional or Model; save it with model.to_json() or tensorflowjs`,
+  );
+}
+
+function readManifest(groups: readonly unknown[], path: string, tokens = 1): Architecture {
   const weights = groups.flatMap((group: unknown) =>
     isObject(group) && Array.isArray(group.weights) ? (group.weights as unknown[]) : [],
   );

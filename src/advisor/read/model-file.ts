@@ -17,7 +17,7 @@ export interface ReadOptions {
 }
 
 const formats =
-  "safetensors (or its index.json), ONNX, a Hugging Face config.json and a TensorFlow.js model.json";
+  "safetensors (or its index.json), ONNX, a Hugging Face config.json, Keras's to_json() and a TensorFlow.js model.json";
 const longestJson = 64_000_000;
 /** What is looked for in a folder, the most telling first. */
 const inFolder = [
@@ -53,13 +53,13 @@ export function readModel(pathOrText: string, options: ReadOptions = {}): Archit
 const refused: readonly (readonly [first: readonly number[], what: string])[] = [
   [
     [0x50, 0x4b],
-    "is a zip archive (.pt, .keras and .npz are); unpack it, or save the weights as safetensors",
+    "is a zip archive (.pt, .keras and .npz are); unpack it (the config.json of a .keras can be read), or save the weights as safetensors",
   ],
   [[0x1f, 0x8b], "is compressed by gzip; unpack it first"],
   [[0x28, 0xb5, 0x2f, 0xfd], "is compressed by zstd; unpack it first"],
   [[0x42, 0x5a, 0x68], "is compressed by bzip2; unpack it first"],
   [[0xfd, 0x37, 0x7a, 0x58], "is compressed by xz; unpack it first"],
-  [[0x89, 0x48, 0x44, 0x46], "is HDF5; save the model as safetensors or ONNX"],
+  [[0x89, 0x48, 0x44, 0x46], "is HDF5; save the model as safetensors, ONNX or by Keras's to_json()"],
   [[0x47, 0x47, 0x55, 0x46], "is GGUF, for inference only; give the safetensors that it was made from"],
   [[0x80], "is a Python pickle, which can run code when it is read; save the weights as safetensors"],
 ];
@@ -91,6 +91,6 @@ function readJson(value: unknown, path: string, tokens: number | undefined): Arc
   if (isKeras(value)) return readKeras(value, path, tokens);
   if (isConfig(value)) return readConfig(value, basename(path), tokens);
   throw new AdvisorError(
-    `"${path}" is JSON of another kind; a safetensors index has weight_map, a config.json has model_type, a TensorFlow.js model has modelTopology`,
+    `"${path}" is JSON of another kind; a safetensors index has weight_map, a config.json has model_type, a TensorFlow.js model has modelTopology, Keras's to_json() the class_name Sequential, Functional or Model`,
   );
 }

@@ -6,6 +6,7 @@ import { AdvisorError } from "../../../src/advisor/error.js";
 import { readModel, readSource } from "../../../src/advisor/read/model-file.js";
 import { sourceOf } from "../../../src/advisor/read/source.js";
 import { folder, gpt2Arrays, headerOf } from "./files.js";
+import { functional, kerasTensor, layer } from "./keras-file.js";
 import { input, model, node, tensor } from "./onnx-file.js";
 
 const at = folder();
@@ -63,6 +64,22 @@ const valid: [string, Uint8Array][] = [
     ),
   ],
 ];
+
+const keras = functional(
+  [
+    layer("InputLayer", { name: "x", batch_shape: [null, 8, 8, 3] }),
+    layer("Conv2D", { name: "c", filters: 4, kernel_size: [3, 3] }, [[["x", 0, 0, {}]]]),
+    layer("Reshape", { name: "r", target_shape: [9, -1] }, [{ args: [kerasTensor("c")], kwargs: {} }]),
+    layer("LSTM", { name: "l", units: 5 }, [[["r", 0, 0, {}]]]),
+    layer("Concatenate", { name: "j", axis: -1 }, [
+      { args: [[kerasTensor("l"), kerasTensor("l")]], kwargs: {} },
+    ]),
+    layer("Dense", { name: "d", units: 3 }, [[["j", 0, 0, {}]]]),
+  ],
+  [["x", 0, 0]],
+  [["d", 0, 0]],
+);
+valid.push(["keras.json", new TextEncoder().encode(JSON.stringify(keras))]);
 
 const exported = new URL("exported/transformer.onnx", import.meta.url).pathname;
 valid.push(["exported.onnx", new Uint8Array(readFileSync(exported))]);

@@ -55,7 +55,7 @@ it("reads tables and recurrent layers", () => {
 });
 
 it("refuses what tells no shapes", () => {
-  expect(() => readKeras({ modelTopology: {} }, "m.json")).toThrow("has no weightsManifest");
+  expect(() => readKeras({ modelTopology: {} }, "m.json")).toThrow("has no weightsManifest and no topology");
   expect(() => read({ "a/kernel": [-1] })).toThrow("has a weight without name or shape");
   expect(() => read({})).toThrow("has no parameters");
   expect(() => read({ "a/kernel": [2 ** 40, 2 ** 40] })).toThrow("its shapes are damaged");
