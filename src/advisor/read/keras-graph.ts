@@ -122,10 +122,14 @@ function modelOf(kind: string, config: unknown, where: string, prefix: string, c
   if (kind === "Sequential") return { ...sequence(layers), built };
 
   const references = (value: unknown) => {
-    const found = [...referencesIn(value, undefined)];
-    count.references += found.length;
-    if (count.references > mostReferences)
-      throw new AdvisorError(`${where} has more than ${mostReferences} tensors: it is too large to be read`);
+    const found: Written[] = [];
+    for (const reference of referencesIn(value, undefined)) {
+      found.push(reference);
+      if (++count.references > mostReferences)
+        throw new AdvisorError(
+          `${where} has more than ${mostReferences} tensors: it is too large to be read`,
+        );
+    }
     return found;
   };
   const raw = [...read].flatMap(([name, { layer, nodes }]) =>

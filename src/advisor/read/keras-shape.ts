@@ -61,7 +61,7 @@ export function slide(
 
 /** Elementwise on several inputs: axes are aligned from the last one, and those of size 1 repeated. */
 export function broadcast(inputs: readonly Shape[], layer: string): Shape {
-  const rank = Math.max(...inputs.map(({ length }) => length));
+  const rank = inputs.reduce((most, { length }) => Math.max(most, length), 0);
   return Array.from({ length: rank }, (_, k) =>
     inputs.reduce((all, shape) => {
       const next = shape[k - rank + shape.length];

@@ -1,9 +1,13 @@
 import { expect, it } from "vitest";
 import { readKeras } from "../../../src/advisor/read/keras.js";
+import { readModel } from "../../../src/advisor/read/model-file.js";
 import { parameterCount } from "../../../src/curvature/index.js";
 import { functional, kerasTensor, layer, sequential } from "./keras-file.js";
 
 const read = (value: unknown, tokens?: number) => readKeras(value, "model.json", tokens);
+/** What export_keras.py printed. */
+const kerasCounts = 1662;
+
 const dense = (inputs: number, outputs: number) => inputs * outputs + outputs;
 
 it("follows a Sequential of images, with strides and padding", () => {
@@ -173,6 +177,14 @@ it("takes shapes from build_config where the graph does not tell them", () => {
   expect(model.otherForwardFlops).toBe(2 * 9 * 4 * 12);
 });
 
+it("counts what Keras 3.15 counts: attention, a nested model called twice, operators, groups", () => {
+  const at = new URL("exported/keras3.json", import.meta.url).pathname;
+  const model = readModel(at);
+  expect(parameterCount(model)).toBe(kerasCounts);
+  expect(model).toMatchObject({ kind: "transformer", example: "image of 8×8" });
+  expect(model.layers.find(({ name }) => name === "block/up")).toMatchObject({ positions: 32, uses: 2 });
+});
+
 it("names the layer whose width cannot be known", () => {
   const image = layer("InputLayer", { name: "i", batch_shape: [null, null, null, 3] });
   const conv = layer("Conv2D", { name: "c", filters: 4, kernel_size: 3 });
@@ -196,7 +208,7 @@ it("names the layer whose width cannot be known", () => {
 
 it("refuses graphs with cycles, missing calls and models that repeat without end", () => {
   const input = layer("InputLayer", { name: "i", batch_shape: [null, 4] });
-  const graph = (...from: string[]) =>
+  const graph = (from: readonly string[]) =>
     functional(
       [
         input,
@@ -206,9 +218,13 @@ it("refuses graphs with cycles, missing calls and models that repeat without end
       [["i", 0, 0]],
       [["b", 0, 0]],
     );
-  expect(() => read(graph("i", "i"))).toThrow("has no parameters");
-  expect(() => read(graph("i", "b"))).toThrow("the graph has a cycle");
-  expect(() => read(graph("i", "nobody"))).toThrow('call 0 of layer "nobody" is read and is not in the file');
+  expect(() => read(graph(["i", "i"]))).toThrow("has no parameters");
+  expect(() => read(graph(Array<string>(200_000).fill("i")))).toThrow("has no parameters");
+  expect(() => read(graph(Array<string>(600_000).fill("i")))).toThrow("has more than 500000 tensors");
+  expect(() => read(graph(["i", "b"]))).toThrow("the graph has a cycle");
+  expect(() => read(graph(["i", "nobody"]))).toThrow(
+    'call 0 of layer "nobody" is read and is not in the file',
+  );
   expect(() => read(sequential(input, input))).toThrow('has two layers named "i"');
   // Each model calls the one in it 100 times: 100⁴ layers of a small file.
   let nested = functional([input], [["i", 0, 0]], [["i", 0, 0]]);
