@@ -92,6 +92,12 @@ export function advise(
   };
 }
 
+/** Why a method of layers is none for a model that has none. */
+const withoutLayers = (method: OptimizerName, { layers }: Architecture): readonly string[] =>
+  (method === "kfac" || method === "ekfac") && layers.every(({ kind }) => kind === "other")
+    ? ["no layer of the model has Kronecker factors"]
+    : [];
+
 function rank(context: Context): Pick<Advice, "ranked" | "excluded"> {
   const excluded: { method: OptimizerName; because: string }[] = [];
   const ranked: Candidate[] = [];
@@ -100,7 +106,7 @@ function rank(context: Context): Pick<Advice, "ranked" | "excluded"> {
     if (!priors[method]) continue;
     // Refreshed as rarely as its price asks for.
     const costs = affordable(method, usual, context);
-    const [reason] = costs.infeasible;
+    const [reason] = [...withoutLayers(method, context.model), ...costs.infeasible];
     if (reason !== undefined || !costs.fits) {
       excluded.push({
         method,

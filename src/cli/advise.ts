@@ -35,11 +35,12 @@ export async function advise(given: string | undefined, flags: AdviseFlags): Pro
     return opened;
   };
   try {
-    const batch = readCount("batch", answered.batch);
-    const model = await openModel(modelText, { batch, tokens: readCount("tokens", flags.tokens) }, runtime);
+    const given = readCount("batch", answered.batch);
+    const tokens = readCount("tokens", flags.tokens);
+    const { model, task, batch, fullBatch } = await openModel(modelText, { batch: given, tokens }, runtime);
     const settled = await situationOf(
-      { ...(model.task && { task: model.task }), ...answered },
-      batch ?? 64,
+      { ...(task && { task }), ...(fullBatch && { fullBatch }), ...answered },
+      batch ?? given ?? 64,
       runtime,
     );
     const problem = isProblem(modelText) ? modelText : undefined;

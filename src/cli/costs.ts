@@ -31,16 +31,18 @@ export async function costs(modelText: string, flags: CostFlags): Promise<void> 
     throw new UsageError(`--precision is "${precision}"; use f32 or mixed`);
   const chosen = (flags.optimizer ?? []).map(readOptimizer);
   for (const { name, settings } of chosen) findMethod(name).create(settings);
-  let opened: Runtime | undefined;
+  let started: Runtime | undefined;
   const runtime = async () => {
-    opened ??= await openRuntime(readEngine(flags));
-    return opened;
+    started ??= await openRuntime(readEngine(flags));
+    return started;
   };
   try {
-    const model = await openModel(modelText, { batch, tokens: readCount("tokens", flags.tokens) }, runtime);
+    const tokens = readCount("tokens", flags.tokens);
+    const opened = await openModel(modelText, { batch, tokens }, runtime);
+    const { model } = opened;
     const hardware =
       flags.hardware === "here" ? measureHardware(await runtime()) : findHardware(flags.hardware ?? "a100");
-    const setting: Setting = { batch: batch ?? 64, hardware, precision, workers, memory };
+    const setting: Setting = { batch: opened.batch ?? batch ?? 64, hardware, precision, workers, memory };
     const rows =
       chosen.length > 0
         ? chosen.map(({ name, settings }) => costsOf(model, name as OptimizerName, settings, setting))
@@ -53,7 +55,7 @@ export async function costs(modelText: string, flags: CostFlags): Promise<void> 
       });
     else show(model, setting, rows);
   } finally {
-    await opened?.close();
+    await started?.close();
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Architecture } from "../advisor/model.js";
 import { readModel } from "../advisor/read/model-file.js";
 import { architectureOf } from "../advisor/read/objective.js";
+import type { Task } from "../advisor/situation.js";
 import { isModulePath } from "../lab/problems/own.js";
 import { loadProblem, problems } from "../lab/problems/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -13,6 +14,14 @@ export function isProblem(text: string): boolean {
   return isModulePath(name) || problems.some((problem) => problem.name === name);
 }
 
+export interface OpenedModel {
+  readonly model: Architecture;
+  /** What a problem of the lab knows of its training: files of models do not. */
+  readonly task?: Task;
+  readonly batch?: number;
+  readonly fullBatch?: boolean;
+}
+
 /**
  * Reads a model from what was typed.
  *
@@ -22,20 +31,19 @@ export async function openModel(
   text: string,
   { batch, tokens }: { readonly batch: number | undefined; readonly tokens: number | undefined },
   runtime: () => Promise<Runtime>,
-): Promise<Architecture> {
-  return isProblem(text) ? problemModel(text, batch, await runtime()) : readModel(text, { tokens });
+): Promise<OpenedModel> {
+  if (isProblem(text)) return problemModel(text, batch, await runtime());
+  return { model: await readModel(text, { tokens }) };
 }
 
-async function problemModel(
-  text: string,
-  given: number | undefined,
-  runtime: Runtime,
-): Promise<Architecture> {
+async function problemModel(text: string, given: number | undefined, runtime: Runtime): Promise<OpenedModel> {
   const problem = await loadProblem(readProblem(text));
   const batch = given ?? problem.defaults.batch;
   const instance = problem.start(runtime, { seed: 0, batch });
   try {
-    return architectureOf(instance.objective, text);
+    const model = architectureOf(instance.objective, text);
+    const task = problem.task ?? model.task;
+    return { model, ...(task && { task }), batch, fullBatch: instance.sameBatch };
   } finally {
     instance.release();
   }

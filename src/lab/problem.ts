@@ -5,11 +5,23 @@ import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ProblemSettings, Target } from "./settings.js";
 
+/** What a problem is an example of; advice on an optimizer asks for it. */
+export type ProblemTask =
+  | "language-model"
+  | "image-classification"
+  | "differential-equation"
+  | "fine-tuning"
+  | "reinforcement-learning"
+  | "adversarial"
+  | "recurrent"
+  | "regression";
+
 export interface Problem {
   /** Its name and its complete options. */
   readonly settings: ProblemSettings;
   /** One line for people: "784-128-10 relu, 101,770 parameters; 8,000 + 2,000 examples". */
   readonly summary: string;
+  readonly task?: ProblemTask;
   /** What a run does unless it is told otherwise. */
   readonly defaults: RunDefaults;
   /** Settings that suit this problem, by optimizer; they stand between the optimizer's own and the user's. */
@@ -48,6 +60,7 @@ export interface ProblemKind<O extends Options = Options> {
   readonly name: string;
   readonly description: string;
   readonly options: O;
+  readonly task?: ProblemTask;
   /** @throws DataError or SettingsError */
-  open(options: SettingsOf<O>): Omit<Problem, "settings">;
+  open(options: SettingsOf<O>): Omit<Problem, "settings" | "task">;
 }

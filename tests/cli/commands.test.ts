@@ -403,6 +403,18 @@ describe("thalweg costs", () => {
 });
 
 describe("thalweg advise and recommend", () => {
+  it("a problem of the lab tells its task, its batch and whether that is all there is", () => {
+    const adviceOn = (problem: string) =>
+      JSON.parse(thalweg(root, ["advise", problem, "--hardware", "cpu-2", "--json"]).stdout);
+    const equation = adviceOn("pinn-poisson");
+    expect(equation.situation).toMatchObject({ task: "differential-equation", batch: 900, fullBatch: true });
+    expect(equation.ranked[0].method).toBe("newton");
+    const valley = adviceOn("rosenbrock");
+    expect(valley.excluded).toContainEqual({
+      method: "kfac",
+      because: "no layer of the model has Kronecker factors",
+    });
+  });
   it("rank the methods with reasons, and write a page", () => {
     const args = [
       "advise",

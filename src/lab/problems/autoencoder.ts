@@ -54,6 +54,7 @@ const suggested = {
 
 export const autoencoder: ProblemKind<typeof options> = {
   name: "autoencoder",
+  task: "regression",
   description: "10,000 handwritten digits through a code of 30 numbers and back (784-1000-500-250-30-…-784)",
   options,
   open(given) {

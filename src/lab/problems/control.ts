@@ -21,6 +21,7 @@ const trustRegion = { learningRate: 1e30, damping: 0.01, iterations: 10 };
 
 const control = (given: Control): ProblemKind<ReturnType<typeof policyOptions>> => ({
   name: given.environment.name,
+  task: "reinforcement-learning",
   description: given.description,
   options: policyOptions(given.options),
   open: (options) =>

@@ -60,6 +60,7 @@ const suggested = {
 
 export const fashionResnet: ProblemKind<typeof options> = {
   name: "fashion-resnet",
+  task: "image-classification",
   description: "Fashion-MNIST, a residual network with batch norm (7 convolutions)",
   options,
   open(given) {

@@ -58,6 +58,7 @@ const suggested = {
 
 export const fineTune: ProblemKind<typeof options> = {
   name: "fine-tune",
+  task: "fine-tuning",
   description: "a network that has learned clothing learns digits from 500 examples; needs a pretrained one",
   options,
   open(given) {

@@ -140,36 +140,42 @@ const named = (path: string) => imageDirectory(path, path);
 export const imageProblems = [
   kind({
     name: "digits-mlp",
+    task: "image-classification",
     description: "10,000 handwritten digits, dense layers (784-128-10)",
     options: mlpOptions,
     open: (options) => openMlp(digits(), options, until(0.97, 6000)),
   }),
   kind({
     name: "digits-cnn",
+    task: "image-classification",
     description: "10,000 handwritten digits, two convolutions",
     options: cnnOptions,
     open: (options) => openCnn(digits(), options, until(0.98, 6000)),
   }),
   kind({
     name: "fashion-mlp",
+    task: "image-classification",
     description: "Fashion-MNIST (70,000 images of clothing), dense layers",
     options: { ...mlpOptions, shift: count(0, shared.shift.about), ...fashionDirectory },
     open: (options) => openMlp(fashion(options.directory), options, until(0.87, 20_000)),
   }),
   kind({
     name: "fashion-cnn",
+    task: "image-classification",
     description: "Fashion-MNIST, two convolutions",
     options: { ...cnnOptions, shift: count(0, shared.shift.about), ...fashionDirectory },
     open: (options) => openCnn(fashion(options.directory), options, until(0.89, 20_000)),
   }),
   kind({
     name: "images-mlp",
+    task: "image-classification",
     description: "images of your own in MNIST's format, ten classes, dense layers",
     options: { ...mlpOptions, shift: count(0, shared.shift.about), ...anyDirectory },
     open: (options) => openMlp(named(options.directory), options, until(0.97, 20_000)),
   }),
   kind({
     name: "images-cnn",
+    task: "image-classification",
     description: "images of your own in MNIST's format, ten classes, two convolutions",
     options: { ...cnnOptions, shift: count(0, shared.shift.about), ...anyDirectory },
     open: (options) => openCnn(named(options.directory), options, until(0.98, 20_000)),

@@ -57,6 +57,7 @@ const suggested = {
 
 export const mobyDickProblem: ProblemKind<typeof options> = {
   name: "moby-dick",
+  task: "language-model",
   description: "a character language model of a novel: a transformer of two blocks, 64 characters of context",
   options,
   open(given) {

@@ -71,6 +71,7 @@ function burgersEquation(nu: number): Equation {
 
 export const pinnBurgers: ProblemKind<typeof options> = {
   name: "pinn-burgers",
+  task: "differential-equation",
   description: "Burgers' equation with its shock by a physics-informed network, in f64",
   options,
   open: (given) =>

@@ -43,6 +43,7 @@ const suggested = {
 
 export const pinnHeat: ProblemKind<typeof options> = {
   name: "pinn-heat",
+  task: "differential-equation",
   description: "the heat equation by a physics-informed network, in f64 (2-64-1, 257 parameters)",
   options,
   open: (given) =>

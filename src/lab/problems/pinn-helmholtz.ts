@@ -36,6 +36,7 @@ function helmholtz(k: number, a1: number, a2: number): Equation {
 
 export const pinnHelmholtz: ProblemKind<typeof options> = {
   name: "pinn-helmholtz",
+  task: "differential-equation",
   description: "the Helmholtz equation of high frequency by a physics-informed network, in f64",
   options,
   open: (given) =>

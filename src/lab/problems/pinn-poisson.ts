@@ -51,6 +51,7 @@ function poissonProblem({ name, description, points, suggested, ...variant }: Va
   } as const satisfies Options;
   const kind: ProblemKind<typeof options> = {
     name,
+    task: "differential-equation" as const,
     description,
     options,
     open: (given) =>

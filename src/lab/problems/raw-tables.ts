@@ -53,6 +53,7 @@ const asValues = (data: Dataset): Dataset => ({
 
 const linearModel = ({ name, description, file, target, ...table }: Table): ProblemKind<typeof options> => ({
   name,
+  task: "regression",
   description,
   options,
   open({ columns, splitSeed }) {

@@ -274,18 +274,21 @@ function openNumbers(
 export const recurrentProblems = [
   kind({
     name: "addition",
+    task: "recurrent",
     description: "the mean of two marked numbers far back in a sequence of noise, by a recurrent network",
     options: numberOptions,
     open: (given) => openNumbers("addition", given, (a, b) => (a + b) / 2),
   }),
   kind({
     name: "multiplication",
+    task: "recurrent",
     description: "the product of two marked numbers far back in a sequence of noise, by a recurrent network",
     options: numberOptions,
     open: (given) => openNumbers("multiplication", given, (a, b) => a * b),
   }),
   kind({
     name: "temporal-order",
+    task: "recurrent",
     description: "in which order two symbols came, far back in a sequence of others, by a recurrent network",
     options: orderOptions,
     open(given) {
@@ -299,6 +302,7 @@ export const recurrentProblems = [
   }),
   kind({
     name: "copy-memory",
+    task: "recurrent",
     description: "symbols repeated after a long wait, by a recurrent network",
     options: copyOptions,
     open: (given) =>

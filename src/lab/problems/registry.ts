@@ -80,5 +80,5 @@ function openKind(kind: ProblemKind, { options, file }: ProblemSettings): Proble
     options: complete as ProblemSettings["options"],
     ...(file === undefined ? {} : { file }),
   };
-  return { ...kind.open(complete), settings };
+  return { ...kind.open(complete), ...(kind.task && { task: kind.task }), settings };
 }

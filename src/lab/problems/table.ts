@@ -25,6 +25,7 @@ const options = {
 
 export const tableProblem: ProblemKind<typeof options> = {
   name: "table",
+  task: "regression",
   description: "a CSV file of your own; table:file=houses.csv,target=price",
   options,
   open(given) {
