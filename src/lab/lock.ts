@@ -49,6 +49,16 @@ export async function lockFolder(folder: string): Promise<() => void> {
   return release;
 }
 
+/** Does the work while this process has the folder. @throws UserError when a living process has it. */
+export async function whileLocked<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const release = await lockFolder(folder);
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}
+
 function createExclusively(path: string, text: string): boolean {
   let descriptor: number;
   try {

@@ -5,14 +5,13 @@ import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ProblemSettings, Target } from "./settings.js";
 
-/** What a problem is an example of; advice on an optimizer asks for it. */
+/** What a problem is an example of; advice on an optimizer asks for it. Of games their objective tells. */
 export type ProblemTask =
   | "language-model"
   | "image-classification"
   | "differential-equation"
   | "fine-tuning"
   | "reinforcement-learning"
-  | "adversarial"
   | "recurrent"
   | "regression";
 

@@ -8,13 +8,12 @@
  * that a machine that grows slower or faster is unfair to nobody. A race is resumed by running it again: finished runs
  * stay, an unfinished one goes on from its checkpoint.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Coverage } from "../optimizers/optimizer.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { explainFileError, UserError } from "./errors.js";
-import { lockFolder } from "./lock.js";
+import { whileLocked } from "./lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "./machine.js";
 import type { Problem } from "./problem.js";
 import { recordedRun } from "./recorded-run.js";
@@ -24,12 +23,18 @@ import {
   engineSettingsSchema,
   limitsSchema,
   optimizerSettingsSchema,
-  parseJson,
   problemSettingsSchema,
   type RunSettings,
-  validate,
 } from "./settings.js";
-import { beginFolder, makeFolder, type RunRecord, readRun, replaceFile, runExists } from "./store.js";
+import {
+  beginFolder,
+  makeFolder,
+  type RunRecord,
+  readRecord,
+  readRun,
+  replaceFile,
+  runExists,
+} from "./store.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
@@ -138,19 +143,11 @@ export function readRaceSettings(folder: string): RaceSettings {
 
 function readRecordFile(folder: string) {
   const path = join(folder, "race.json");
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new UserError(
-        existsSync(folder)
-          ? `"${folder}" holds no race: it has no race.json; name the folder that --out made`
-          : `"${folder}" does not exist; name the folder of a race`,
-      );
-    throw explainFileError(error, path);
-  }
-  return validate(recordSchema, parseJson(text, path), path);
+  return readRecord(path, recordSchema, () =>
+    existsSync(folder)
+      ? `"${folder}" holds no race: it has no race.json; name the folder that --out made`
+      : `"${folder}" does not exist; name the folder of a race`,
+  );
 }
 
 /** A race as its folder tells it, whether or not it has ended. */
@@ -185,8 +182,7 @@ export async function runRace(
   options: RaceOptions = {},
 ): Promise<RaceRecord> {
   makeFolder(folder);
-  const release = await lockFolder(folder);
-  try {
+  return whileLocked(folder, async () => {
     if (!existsSync(join(folder, "race.json")))
       beginFolder(folder, "race.json", {
         format: "thalweg-race",
@@ -211,7 +207,5 @@ export async function runRace(
     const race = readRace(folder);
     replaceFile(join(folder, "scores.json"), `${JSON.stringify(race.scores, undefined, 2)}\n`);
     return race;
-  } finally {
-    release();
-  }
+  });
 }

@@ -429,6 +429,22 @@ function readCheckpoint(folder: string): Checkpoint | undefined {
 }
 
 /** A regular file of a sane size, or undefined when there is none. */
+/** The record that tells what a folder is; `absent` is what to say when there is none. @throws UserError */
+export function readRecord<S extends v.GenericSchema>(
+  path: string,
+  schema: S,
+  absent: () => string,
+): v.InferOutput<S> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UserError(absent());
+    throw explainFileError(error, path);
+  }
+  return validate(schema, parseJson(text, path), path);
+}
+
 function readFile(path: string, limit: number): Buffer | undefined {
   try {
     const stats = lstatSync(path, { throwIfNoEntry: false });

@@ -9,12 +9,11 @@
  *
  * A search is resumed by running it again: trials that have ended stay.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../runtime/runtime.js";
-import { explainFileError, UserError } from "./errors.js";
-import { lockFolder } from "./lock.js";
+import { whileLocked } from "./lock.js";
 import type { Problem } from "./problem.js";
 import { recordedRun } from "./recorded-run.js";
 import type { RunStatus } from "./run.js";
@@ -25,12 +24,18 @@ import {
   limitsSchema,
   type OptimizerSettings,
   optimizerSettingsSchema,
-  parseJson,
   problemSettingsSchema,
   type RunSettings,
-  validate,
 } from "./settings.js";
-import { beginFolder, type Measurement, makeFolder, type RunRecord, readRun, runExists } from "./store.js";
+import {
+  beginFolder,
+  type Measurement,
+  makeFolder,
+  type RunRecord,
+  readRecord,
+  readRun,
+  runExists,
+} from "./store.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const finite = v.pipe(v.number(), v.finite());
@@ -139,8 +144,7 @@ export async function tune(
   options: TuneOptions = {},
 ): Promise<TuneRecord> {
   makeFolder(folder);
-  const release = await lockFolder(folder);
-  try {
+  return whileLocked(folder, async () => {
     if (!existsSync(join(folder, "tune.json")))
       beginFolder(folder, "tune.json", {
         format: "thalweg-tune",
@@ -175,9 +179,7 @@ export async function tune(
         options.onEnd?.(label, run);
       }
     return readTune(folder);
-  } finally {
-    release();
-  }
+  });
 }
 
 /** Trials before the median says anything, and the share of the budget that every trial has. */
@@ -206,17 +208,11 @@ export function isHopeless(
 /** A search as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readTune(folder: string): TuneRecord {
   const path = join(folder, "tune.json");
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new UserError(
-        `"${folder}" holds no search: it has no tune.json; name the folder that --out made`,
-      );
-    throw explainFileError(error, path);
-  }
-  const { settings } = validate(recordSchema, parseJson(text, path), path);
+  const { settings } = readRecord(
+    path,
+    recordSchema,
+    () => `"${folder}" holds no search: it has no tune.json; name the folder that --out made`,
+  );
   const quality = qualityOf(settings.limits);
   const trials = pointsOf(settings).flatMap(({ index, point, optimizer }) => {
     const runs = settings.seeds

@@ -7,7 +7,7 @@
  * arrive as a negative i32, as WebAssembly passes it.
  */
 
-type Gemm = (
+export type Gemm = (
   transA: number,
   transB: number,
   m: number,

@@ -16,10 +16,9 @@
  * Algorithms", 2nd ed. 2002, chapter 23.
  */
 import type { FunctionRef, ModuleBuilder } from "./assembler.js";
-import type { BlasFunctions } from "./blas.js";
+import type { Gemm } from "./blas.js";
 import { advance, advanceBy, define, type Kind, multipleOf } from "./gemm-code.js";
 
-type Gemm = BlasFunctions["sgemm"];
 /** out = x ± y over rows×columns, strides in bytes. */
 export type Combine = (
   rows: number,

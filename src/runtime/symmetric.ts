@@ -2,9 +2,7 @@
  * Products of a matrix with its own transpose, α Xᵀ X or α X Xᵀ, as every Kronecker factor is: half of the
  * multiplications give the lower triangle, and the upper one mirrors it. They are told by their operands' addresses.
  */
-import type { BlasFunctions } from "./blas.js";
-
-type Gemm = BlasFunctions["sgemm"];
+import type { Gemm } from "./blas.js";
 
 /** The lower triangle of C = α op(X) op(X)ᵀ, op(X) n×k and transposed when `trans` is 1; above it anything may be written. */
 export type LowerProduct = (

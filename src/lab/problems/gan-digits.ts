@@ -32,7 +32,6 @@ const suggested = {
 
 export const ganDigits: ProblemKind<typeof options> = {
   name: "gan-digits",
-  task: "adversarial",
   description: "a generator against a discriminator: handwritten digits of 14×14 pixels",
   options,
   open(given) {

@@ -35,7 +35,6 @@ const suggested = {
 
 export const ganGaussians: ProblemKind<typeof options> = {
   name: "gan-gaussians",
-  task: "adversarial",
   description: "a generator against a discriminator: eight Gaussians on a ring",
   options,
   open(given) {

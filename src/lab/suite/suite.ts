@@ -16,8 +16,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { findMethod } from "../../optimizers/registry.js";
 import type { Runtime } from "../../runtime/runtime.js";
-import { explainFileError, UserError } from "../errors.js";
-import { lockFolder } from "../lock.js";
+import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
 import type { Problem } from "../problem.js";
 import { loadProblem } from "../problems/registry.js";
@@ -35,7 +34,7 @@ import {
   validate,
 } from "../settings.js";
 import { type StopReason, stopReasons } from "../stop.js";
-import { beginFolder, makeFolder, replaceFile } from "../store.js";
+import { beginFolder, makeFolder, readRecord, replaceFile } from "../store.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
 import {
   evaluateShare,
@@ -140,8 +139,7 @@ export async function runSuite(
   options: SuiteOptions = {},
 ): Promise<SuiteRecord> {
   makeFolder(folder);
-  const release = await lockFolder(folder);
-  try {
+  return whileLocked(folder, async () => {
     if (!existsSync(fileOf(folder))) await begin(openRuntime, folder, settings);
     const trials = [...readTrials(folder)];
     const keep = (trial: Trial) => {
@@ -171,9 +169,7 @@ export async function runSuite(
       }
     }
     return readSuite(folder);
-  } finally {
-    release();
-  }
+  });
 }
 
 async function begin(
@@ -182,14 +178,17 @@ async function begin(
   settings: SuiteSettings,
 ): Promise<void> {
   const runtime = await openRuntime();
-  beginFolder(folder, "suite.json", {
-    format: "thalweg-suite",
-    version: 1,
-    created: new Date().toISOString(),
-    settings,
-    environment: describeEnvironment(runtime),
-  });
-  await runtime.close();
+  try {
+    beginFolder(folder, "suite.json", {
+      format: "thalweg-suite",
+      version: 1,
+      created: new Date().toISOString(),
+      settings,
+      environment: describeEnvironment(runtime),
+    });
+  } finally {
+    await runtime.close();
+  }
 }
 
 /** Seeds of fresh runs are as far as this from those of trials. */
@@ -350,17 +349,11 @@ export const cellsOf = (settings: SuiteSettings, trials: readonly Trial[], probl
 
 function readRecordFile(folder: string) {
   const path = fileOf(folder);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT")
-      throw new UserError(
-        `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
-      );
-    throw explainFileError(error, path);
-  }
-  return validate(recordSchema, parseJson(text, path), path);
+  return readRecord(
+    path,
+    recordSchema,
+    () => `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
+  );
 }
 
 export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
