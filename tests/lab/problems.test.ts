@@ -30,6 +30,37 @@ describe("problems", () => {
     expect(begin(5).values[0]).not.toEqual(begin(6).values[0]);
     expect(begin(5).values[1]).not.toEqual(begin(6).values[1]);
   });
+  it("average images over squares: 49 numbers of 784, in dense layers and convolutions", () => {
+    const small = openProblem({ name: "digits-mlp", options: { pool: 4, hidden: "none" } });
+    expect(small.summary).toBe("49-10 relu, 500 parameters; 8,000 images to learn, 2,000 to test");
+    const instance = small.start(runtime, { seed: 0, batch: 2 });
+    instance.load(0);
+    const { objective } = instance;
+    const [images, labels] = objective.batch;
+    const { offset } = objective.layout.entries.find(({ shape }) => shape.length === 2)!;
+    objective.parameters.data.fill(0);
+    const training = optimizerFor(small, { name: "sgd", settings: { learningRate: 1 } }).start(objective);
+    training.step();
+    // From θ = 0, θ = mean of x·(y − 1/10)ᵀ with x the means over squares.
+    for (const [square, label] of [
+      [24, 3],
+      [17, labels!.data[0]!],
+    ] as const) {
+      const expected = [0, 1].reduce((sum, example) => {
+        const [top, left] = [4 * Math.floor(square / 7), 4 * (square % 7)];
+        let mean = 0;
+        for (let k = 0; k < 16; k++)
+          mean += images!.data[784 * example + 28 * (top + (k >> 2)) + left + (k & 3)]! / 16;
+        return sum + (mean * (Number(labels!.data[example] === label) - 0.1)) / 2;
+      }, 0);
+      expect(objective.parameters.data[offset + 10 * square + label]).toBeCloseTo(expected, 6);
+    }
+    training.release();
+    instance.release();
+    const open = (name: string, pool: number) => openProblem({ name, options: { pool, channels: "2" } });
+    expect(open("digits-cnn", 2).summary).toContain("1,010 parameters");
+    expect(() => open("digits-cnn", 29)).toThrow("a window of 29×29 does not fit into examples");
+  });
   it("evaluate all of the test data, the last part included", () => {
     // Rows whose number is no multiple of anything: the mean over parts must be the mean over rows.
     const file = writeTable(root, 97);
@@ -75,11 +106,11 @@ describe("problems", () => {
       "second.schedule": problem.suggested.kfac!.schedule,
       "second.damping": 0.5,
     });
-    for (const { name } of problems.filter((kind) => kind.name.startsWith("digits")))
-      for (const optimizer of Object.keys(openProblem({ name, options: {} }).suggested))
-        expect(() =>
-          optimizerFor(openProblem({ name, options: {} }), { name: optimizer, settings: {} }),
-        ).not.toThrow();
+    for (const { name } of problems.filter((kind) => kind.name.startsWith("digits"))) {
+      const digits = openProblem({ name, options: {} });
+      for (const optimizer of Object.keys(digits.suggested))
+        expect(() => optimizerFor(digits, { name: optimizer, settings: {} })).not.toThrow();
+    }
   });
   it("say what is wrong with a name, an option or the data", () => {
     const open =

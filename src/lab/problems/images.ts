@@ -1,8 +1,15 @@
 /** Classification of images: a data set times a network. */
 import type { Split } from "../../data/dataset.js";
 import { digits, fashionMnist, imageDirectory } from "../../data/images.js";
-import { type Layer, model, softmaxCrossEntropy } from "../../nn/index.js";
-import { choice, count, type Options, type SettingsOf, text } from "../../optimizers/settings.js";
+import { avgPool2d, type Layer, model, sequential, softmaxCrossEntropy } from "../../nn/index.js";
+import {
+  choice,
+  count,
+  type Options,
+  positiveCount,
+  type SettingsOf,
+  text,
+} from "../../optimizers/settings.js";
 import { formatCount } from "../format.js";
 import type { Problem, ProblemKind, RunDefaults } from "../problem.js";
 import { activationOption, channelsOption, cnn, hiddenOption, mlp } from "./networks.js";
@@ -10,6 +17,10 @@ import { startSupervised } from "./supervised.js";
 
 const shared = {
   shift: count(1, "images move by up to so many pixels when they are drawn for training; 0 for none"),
+  pool: positiveCount(
+    1,
+    "images are averaged over squares of so many pixels first: smaller models; 1 for none",
+  ),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
 } as const satisfies Options;
 const mlpOptions = { hidden: hiddenOption("128"), activation: activationOption(), ...shared } as const;
@@ -29,7 +40,8 @@ interface Images {
 
 function classification(images: Images): Omit<Problem, "settings"> {
   const { data, options, network } = images;
-  const classifier = model(images.layer, data.train.inputShape, options.precision);
+  const layer = options.pool === 1 ? images.layer : sequential(avgPool2d(options.pool), images.layer);
+  const classifier = model(layer, data.train.inputShape, options.precision);
   const size = `${formatCount(classifier.layout.size)} parameters`;
   return {
     summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${formatCount(data.test.size)} to test`,
@@ -49,8 +61,10 @@ function classification(images: Images): Omit<Problem, "settings"> {
 }
 
 const classesOf = (data: Split) => data.train.classes!.length;
-const dense = (data: Split, { hidden, activation }: { hidden: string; activation: string }) => {
-  const widths = [data.train.inputs.length / data.train.size, ...(hidden === "none" ? [] : [hidden])];
+const dense = (data: Split, { hidden, activation, pool }: SettingsOf<typeof mlpOptions>) => {
+  const [height, width, channels] = data.train.inputShape as [number, number, number];
+  const inputs = Math.floor(height / pool) * Math.floor(width / pool) * channels;
+  const widths = [inputs, ...(hidden === "none" ? [] : [hidden])];
   return `${[...widths, classesOf(data)].join("-")} ${activation}`;
 };
 const convolutional = (data: Split, { channels, activation }: { channels: string; activation: string }) =>
