@@ -121,6 +121,10 @@ const suite = program
   .option("--trials <count>", "settings that a study tries, the problem's own first (default: 3, full: 5)")
   .option("--studies <count>", "repetitions with other seeds and settings (default: 1, full: 3)")
   .option("--budget <minutes>", "shorten all runs alike to fit (default: 14, full: none)")
+  .option(
+    "--clock <wall|cpu>",
+    "tell all times by the clock, or by the processor, with one thread (default: wall)",
+  )
   .option("--seed <number>", "of initial values, batches, settings and intervals (default: 0)")
   .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
   .option("--resume <folder>", "go on with what was begun there");

@@ -45,6 +45,7 @@ export interface SuiteFlags extends EngineFlags {
   readonly only?: readonly string[];
   readonly trials?: string;
   readonly studies?: string;
+  readonly clock?: string;
   readonly budget?: string;
   readonly seed?: string;
   readonly out?: string;

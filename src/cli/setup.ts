@@ -5,11 +5,12 @@ import type { EngineSettings, ProblemSettings } from "../lab/settings.js";
 import { createRuntime, type Runtime } from "../runtime/runtime.js";
 
 /** @throws UserError when the wanted backend is not to be had. */
-export async function openRuntime({ backend, threads }: EngineSettings): Promise<Runtime> {
+export async function openRuntime({ backend, threads, clock }: EngineSettings): Promise<Runtime> {
   try {
     return await createRuntime({
       ...(backend ? { blas: backend } : {}),
       ...(threads ? { threads } : {}),
+      ...(clock ? { clock } : {}),
     });
   } catch (error) {
     throw new UserError((error as Error).message, { cause: error });

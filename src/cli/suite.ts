@@ -9,10 +9,10 @@ import { labelsOf } from "../lab/race.js";
 import { describeTarget } from "../lab/report.js";
 import { median } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
-import type { OptimizerSettings } from "../lab/settings.js";
+import type { EngineSettings, OptimizerSettings } from "../lab/settings.js";
 import { replaceFile } from "../lab/store.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
-import { freshSeconds, suiteReport } from "../lab/suite/report.js";
+import { clockName, freshSeconds, suiteReport } from "../lab/suite/report.js";
 import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "../lab/suite/settings.js";
 import { readSuiteSettings, runSuite, type SuiteRecord, type Trial } from "../lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
@@ -118,7 +118,7 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
   const quick = !flags.full;
   const chosen = choose(flags.only ?? [], quick);
   const minutes = readPositive("budget", flags.budget) ?? (quick ? quickMinutes : undefined);
-  const engine = readEngine(flags);
+  const engine = { ...readEngine(flags), ...readClock(flags) };
   const extent = {
     trials: readCount("trials", flags.trials) ?? (quick ? 3 : 5),
     studies: readCount("studies", flags.studies) ?? (quick ? 1 : 3),
@@ -145,6 +145,14 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
   }
   const settings = planSuite(problems, chosen.optimizers, extent);
   return { folder, settings: minutes === undefined ? settings : withinBudget(settings, 60 * minutes) };
+}
+
+/** Threads that wait for each other use the processor too: only that of one thread is the time of the work. */
+function readClock({ clock, threads }: SuiteFlags): Pick<EngineSettings, "clock"> {
+  if (clock === undefined || clock === "wall") return {};
+  if (clock !== "cpu") throw new UsageError(`--clock is "${clock}"; use wall or cpu`);
+  if (threads?.trim() !== "1") throw new UsageError("--clock cpu is given without --threads 1; add it");
+  return { clock };
 }
 
 /** What --only names: rows of the table, other problems, optimizers; of what it does not name, all. */
@@ -179,6 +187,7 @@ function commandOf({ problems, optimizers, trials, studies, seed, deadline, engi
     ...(deadline === undefined ? [] : [`--budget ${formatSignificant(deadline / 60 / patience, 4)}`]),
     ...(engine.backend ? [`--backend ${engine.backend}`] : []),
     ...(engine.threads ? [`--threads ${engine.threads}`] : []),
+    ...(engine.clock ? [`--clock ${engine.clock}`] : []),
   ].join(" ");
 }
 
@@ -233,7 +242,11 @@ function show({ settings, finished, standings, trials }: SuiteRecord, report: st
       ),
     );
     print("");
-    print(pc.bold("Seconds of steps to the target: median over studies of the best trial (on a fresh seed)"));
+    print(
+      pc.bold(
+        `${clockName(settings)} of steps to the target: median over studies of the best trial (on a fresh seed)`,
+      ),
+    );
     print("");
     const labels = labelsOf(settings.optimizers);
     print(

@@ -5,6 +5,7 @@
  * step's number, so that a run resumed after any interruption ends with the very same bits.
  */
 import type { Coverage, StepReport } from "../optimizers/optimizer.js";
+import type { Clock } from "../runtime/clock.js";
 import { UserError } from "./errors.js";
 import type { Target } from "./settings.js";
 import { type StopReason, stopReasons } from "./stop.js";
@@ -14,6 +15,8 @@ import type { NamedArray } from "./tensors.js";
 
 /** What the loop drives: a model with its optimizer, data and metrics, ready to run. */
 export interface Session {
+  /** What all seconds of the run are told by. */
+  readonly clock: Clock;
   /** Seconds it took to trace and compile it. */
   readonly compileSeconds: number;
   /** The optimizer's settings, complete. */
@@ -51,8 +54,8 @@ export interface RunStatus {
   readonly last: Measurement | undefined;
 }
 
-/** The loop gives way to signals and timers after so many milliseconds. */
-const patience = 30;
+/** The loop gives way to signals and timers after so many seconds. */
+const patience = 0.03;
 
 export const meets = (target: Target, test: Readonly<Record<string, number>>): boolean => {
   const value = test[target.metric];
@@ -76,14 +79,14 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let seconds = start?.seconds ?? 0;
   let lossSum = start?.lossSum ?? 0;
   let lossCount = start?.lossCount ?? 0;
-  const compileSeconds = session.compileSeconds;
+  const { clock, compileSeconds } = session;
   const tally = createTally(start?.tally);
   tally.spend("compile", compileSeconds);
   /** What an action took belongs to a phase that no step tells of. */
   const timed = <T>(phase: "test" | "files", action: () => T): T => {
-    const began = performance.now();
+    const began = clock();
     const result = action();
-    tally.spend(phase, (performance.now() - began) / 1000);
+    tally.spend(phase, clock() - began);
     return result;
   };
   const evaluations: Record<string, number> = { ...start?.evaluations };
@@ -92,8 +95,8 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   let diverged: RunResult["diverged"];
   let reached = limits.target && store.measurements.find(({ test }) => meets(limits.target!, test));
   let hopeless = false;
-  let saved = { step: start?.step ?? -1, time: performance.now() };
-  let yielded = performance.now();
+  let saved = { step: start?.step ?? -1, time: clock() };
+  let yielded = clock();
 
   const isDue = () =>
     evaluateShare === undefined
@@ -129,7 +132,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
       tally: state,
     };
     timed("files", () => store.saveCheckpoint({ progress, arrays: session.arrays }));
-    saved = { step, time: performance.now() };
+    saved = { step, time: clock() };
   };
   const whyStop = (): StopReason | undefined => {
     if (diverged) return "diverged";
@@ -145,14 +148,14 @@ export async function train(store: RunStore, session: Session, options: RunOptio
   if (store.measurements.at(-1)?.step !== step && isDue()) measure();
   let reason = whyStop();
   while (reason === undefined) {
-    const began = performance.now();
+    const began = clock();
     session.load(step);
-    const loaded = performance.now();
+    const loaded = clock();
     report = session.step();
-    const now = performance.now();
-    seconds += (now - began) / 1000;
-    tally.spend("batches", (loaded - began) / 1000);
-    tally.step(report, (now - loaded) / 1000);
+    const now = clock();
+    seconds += now - began;
+    tally.spend("batches", loaded - began);
+    tally.step(report, now - loaded);
     step++;
     ({ loss } = report);
     for (const [question, count] of Object.entries(report.evaluations))
@@ -167,11 +170,11 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     reason = whyStop();
     if (reason === undefined) {
       const due = interval.steps !== undefined && step % interval.steps === 0;
-      if (due || now - saved.time >= interval.seconds * 1000) save();
+      if (due || now - saved.time >= interval.seconds) save();
       if (now - yielded >= patience) {
         options.onProgress?.({ step, seconds, loss, last: store.measurements.at(-1) });
         await new Promise((resolve) => setImmediate(resolve));
-        yielded = performance.now();
+        yielded = clock();
         reason = whyStop();
       }
     }

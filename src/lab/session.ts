@@ -45,13 +45,15 @@ export const batchFor = ({ batches, defaults }: Problem, { name }: OptimizerSett
  *     const session = openSession(runtime, openProblem(settings.problem), settings);
  */
 export function openSession(runtime: Runtime, problem: Problem, settings: RunSettings): Session {
-  const began = performance.now();
+  const { clock } = runtime;
+  const began = clock();
   const optimizer = optimizerFor(problem, settings.optimizer);
   const instance = problem.start(runtime, settings);
   const { objective } = instance;
   const training = optimizer.start(objective);
-  const compileSeconds = (performance.now() - began) / 1000;
+  const compileSeconds = clock() - began;
   return {
+    clock,
     compileSeconds,
     settings: optimizer.settings,
     coverage: training.coverage,

@@ -38,6 +38,8 @@ export type OptimizerSettings = v.InferOutput<typeof optimizerSettingsSchema>;
 export const engineSettingsSchema = v.strictObject({
   backend: v.optional(v.picklist(["native", "portable"])),
   threads: v.optional(v.pipe(count, v.maxValue(64))),
+  /** By which times are told (runtime/clock.ts). */
+  clock: v.optional(v.picklist(["wall", "cpu"])),
 });
 export type EngineSettings = v.InferOutput<typeof engineSettingsSchema>;
 

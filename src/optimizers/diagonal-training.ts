@@ -90,7 +90,7 @@ export function startDiagonal(objective: Objective, method: DiagonalMethod): Tra
   const withoutEstimate = { gradients: 1 } as const;
   const evaluations = { ...withoutEstimate, ...estimate.evaluations };
   estimate.draw(0);
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
 
   return {
     state: {

@@ -7,33 +7,11 @@
  *
  * with D an example's gradient, and m of d, the intervals and the length of steps as in K-FAC.
  */
-import type { Objective } from "../curvature/objective.js";
 import { kroneckerCosts } from "./kfac/costs.js";
 import { eigenbases } from "./kfac/eigenbases.js";
-import {
-  checkSettings,
-  type KroneckerSettings,
-  kroneckerOptions,
-  kroneckerTreatment,
-} from "./kfac/settings.js";
+import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
 import { startKronecker } from "./kfac/training.js";
 import { defineMethod } from "./method.js";
-import type { Training } from "./optimizer.js";
-import type { Clock } from "./stopwatch.js";
-
-/** A training by EKFAC whose reports tell its time by `clock`, in seconds. */
-export const startEkfac = (objective: Objective, settings: KroneckerSettings, clock?: Clock): Training =>
-  startKronecker(
-    "ekfac",
-    objective,
-    settings,
-    ({ blocks, factors }) =>
-      eigenbases(objective.runtime, objective.dtype, blocks, factors, {
-        sharing: settings.sharing,
-        decay: settings.factorDecay,
-      }),
-    clock,
-  );
 
 /**
  *     const training = ekfac.create({ damping: 0.03, inverseInterval: 50 }).start(objective);
@@ -56,6 +34,14 @@ export const ekfac = defineMethod(
   },
   (settings) => {
     checkSettings("ekfac", settings);
-    return { name: "ekfac", settings, start: (objective) => startEkfac(objective, settings) };
+    const { sharing, factorDecay: decay } = settings;
+    return {
+      name: "ekfac",
+      settings,
+      start: (objective) =>
+        startKronecker("ekfac", objective, settings, ({ blocks, factors }) =>
+          eigenbases(objective.runtime, objective.dtype, blocks, factors, { sharing, decay }),
+        ),
+    };
   },
 );

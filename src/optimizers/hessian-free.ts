@@ -185,7 +185,7 @@ function start(objective: Objective, settings: Settings): Training {
   const ray = compileRay(objective);
   const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
   const bend = compileInnerProduct(runtime, ray.direction, operator.product);
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const owned = [bend, slope, ray, iterates, solver, operator, evaluation, count, damping];
 
   /** dᵀA d, without S. */

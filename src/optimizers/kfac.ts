@@ -13,16 +13,13 @@
  * Structure blockTridiagonal has the blocks beside the diagonal too, between neighbours in chains of dense layers
  * (kfac/tridiagonal.ts).
  */
-import type { Objective } from "../curvature/objective.js";
 import { kroneckerCosts } from "./kfac/costs.js";
 import { invertedFactors } from "./kfac/inverted-factors.js";
 import { checkSettings, kroneckerOptions, kroneckerTreatment } from "./kfac/settings.js";
 import { startKronecker } from "./kfac/training.js";
 import { tridiagonalInverse } from "./kfac/tridiagonal.js";
 import { defineMethod } from "./method.js";
-import type { Training } from "./optimizer.js";
-import { choice, type SettingsOf } from "./settings.js";
-import type { Clock } from "./stopwatch.js";
+import { choice } from "./settings.js";
 
 const options = {
   ...kroneckerOptions,
@@ -37,30 +34,6 @@ const options = {
     "blockTridiagonal also has what is between neighbours in chains of dense layers; others stay block-diagonal",
   ),
 };
-
-/**
- * A training by K-FAC whose reports tell its time by `clock`, in seconds.
- *
- *     startKfac(objective, { ...kfac.defaults, damping: 1e-3 }, () => performance.now() / 1000)
- */
-export const startKfac = (
-  objective: Objective,
-  settings: SettingsOf<typeof options>,
-  clock?: Clock,
-): Training =>
-  startKronecker(
-    "kfac",
-    objective,
-    settings,
-    (running) =>
-      (settings.structure === "blockTridiagonal" ? tridiagonalInverse : invertedFactors)(
-        objective.runtime,
-        objective.dtype,
-        running,
-        settings.inverse,
-      ),
-    clock,
-  );
 
 /**
  *     const training = kfac.create({ damping: 0.03, factorInterval: 10, inverseInterval: 100 }).start(objective);
@@ -84,6 +57,14 @@ export const kfac = defineMethod(
   },
   (settings) => {
     checkSettings("kfac", settings);
-    return { name: "kfac", settings, start: (objective) => startKfac(objective, settings) };
+    const inverse = settings.structure === "blockTridiagonal" ? tridiagonalInverse : invertedFactors;
+    return {
+      name: "kfac",
+      settings,
+      start: (objective) =>
+        startKronecker("kfac", objective, settings, (running) =>
+          inverse(objective.runtime, objective.dtype, running, settings.inverse),
+        ),
+    };
   },
 );

@@ -128,7 +128,7 @@ function start(objective: Objective, settings: Settings): Training {
   const vectors = { before, after, gradient, direction };
   const pairs = compileCurvaturePairs(objective, settings.memory, vectors);
   const slope = compileInnerProduct(runtime, gradient, direction);
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const parts = { objective, settings, evaluation, ray, pairs, before, after, slope, watch };
   const move = searching ? searched(parts) : fixed(parts, sample);
   const owned = [slope, pairs, ray, evaluation, count, before, ...(sample ? [sample, after] : [])];

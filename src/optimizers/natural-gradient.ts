@@ -134,7 +134,7 @@ function start(objective: Objective, settings: Settings): Training {
     settings.globalization === "trustRegion"
       ? compileDivergence("naturalGradient", objective, ray.origin)
       : undefined;
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const owned = [slope, ray, evaluation, count, solver, ...(divergence ? [divergence] : [])];
 
   return {

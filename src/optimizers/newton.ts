@@ -138,7 +138,7 @@ function start(objective: Objective, settings: Settings): Training {
   const count = runtime.buffer("i32", []);
   const evaluation = compileEvaluation(objective);
   const ray = compileRay(objective);
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const stepper = steppers[globalization]({ objective, settings, evaluation, curvature, ray, watch });
   return {
     state: { step: count, ...curvature.state, ...stepper.state },

@@ -260,7 +260,7 @@ function start(objective: Objective, settings: Settings): Training {
   );
   const rateOut = updating.outputs[own.length]!;
   const largest = Math.max(1, ...factors.map(({ root }) => root.shape[0]!));
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const rooter = createRooter(runtime, dtype, settings.root, largest);
 
   return {

@@ -178,7 +178,7 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
     { inputs: [...given.buffers, ...own, ...bases], outputs: kept },
   );
   const [lossOut, rateOut, normOut] = executable.outputs.slice(kept.length) as [Buffer, Buffer, Buffer];
-  const watch = stopwatch();
+  const watch = stopwatch(runtime.clock);
   const largest = Math.max(1, ...axes.map(({ extent }) => extent));
   const refresher = createEigenbasisRefresher(runtime, dtype, largest);
   const order = new Uint32Array(largest);

@@ -1,4 +1,5 @@
 /** Where the time of a step goes: a report's `seconds`, for methods whose step is more than one program. */
+import type { Clock } from "../runtime/clock.js";
 
 /** The parts of a step, and what belongs to each. What is in one program counts as the part that comes last here. */
 export const phases = {
@@ -9,10 +10,6 @@ export const phases = {
   search: "losses and gradients at points of a line search or trust region",
 } as const;
 export type Phase = keyof typeof phases;
-
-/** Seconds that do not run backwards. */
-export type Clock = () => number;
-const now: Clock = () => performance.now() / 1000;
 
 export interface Stopwatch {
   /** The step begins. */
@@ -26,13 +23,13 @@ export interface Stopwatch {
 export type PhaseSeconds = Readonly<Partial<Record<Phase, number>>>;
 
 /**
- *     const watch = stopwatch();
+ *     const watch = stopwatch(objective.runtime.clock);
  *     watch.start();
  *     evaluation.run();
  *     watch.lap("evaluation");
  *     return { …, seconds: watch.seconds };
  */
-export function stopwatch(clock: Clock = now): Stopwatch {
+export function stopwatch(clock: Clock): Stopwatch {
   let laps: Partial<Record<Phase, number>> = {};
   let last = 0;
   return {

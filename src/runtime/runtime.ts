@@ -1,6 +1,7 @@
 /** What programs run on: a memory, a BLAS, and a number of threads. */
 import type { Blas } from "./blas.js";
 import { createPortableBlas, hasRelaxedSimd } from "./blas-portable.js";
+import { type Clock, type ClockName, clocks } from "./clock.js";
 import { packingBytes } from "./gemm-portable.js";
 import { useFusedMultiplyAdd } from "./math.js";
 import { createMemory, type Memory } from "./memory.js";
@@ -9,6 +10,8 @@ import { controlBytes, type Team } from "./team.js";
 export interface Runtime extends Memory {
   readonly blas: Blas;
   readonly threads: number;
+  /** By which trainings on it tell their time. */
+  readonly clock: Clock;
   /** The other threads; undefined when there is one only. */
   readonly team: Team | undefined;
   /** Once `close` has been called: nothing may be compiled or run any more; buffers can still be read. */
@@ -22,6 +25,8 @@ export interface RuntimeOptions {
   readonly blas?: "native" | "portable";
   /** Default: THALWEG_THREADS, or the processors available to this process, at most 16; 1 in browsers. */
   readonly threads?: number;
+  /** Default: "wall"; "cpu" needs Node. */
+  readonly clock?: ClockName;
 }
 
 const mostThreads = 64;
@@ -35,12 +40,14 @@ const isNode = typeof process !== "undefined" && process.versions?.node !== unde
  *     const runtime = await createRuntime({ threads: 1 });
  *
  * @throws Error when the wanted BLAS cannot be loaded (THALWEG_BLAS names it, or `blas: "native"` and none is found),
- * and for a number of threads that is none.
+ * for a number of threads that is none, and for the clock "cpu" in a browser.
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const threads = options.threads ?? (await defaultThreads());
   if (!isThreadCount(threads))
     throw new Error(`runtime: ${threads} threads; use a whole number from 1 to ${mostThreads}`);
+  if (options.clock === "cpu" && !isNode)
+    throw new Error("runtime: only Node tells the time of the processor; leave the clock at wall");
   const memory = createMemory(isNode);
   const native = options.blas === "portable" || !isNode ? undefined : await loadNative(memory);
   if (!native && options.blas === "native")
@@ -61,6 +68,7 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
     ...Object.getOwnPropertyDescriptors(memory),
     blas: { value: blas, enumerable: true },
     threads: { value: threads, enumerable: true },
+    clock: { value: clocks[options.clock ?? "wall"], enumerable: true },
     team: { value: team, enumerable: true },
     closed: { get: () => closing !== undefined, enumerable: true },
     close: { value: close, enumerable: true },

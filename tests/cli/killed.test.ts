@@ -99,6 +99,8 @@ describe("a suite", () => {
     const cases: [string[], number, RegExp][] = [
       [["--only", table], 1, /has no target, and a suite measures the time to one/],
       [["--quick", "--full"], 2, /--quick and --full are given/],
+      [["--clock", "cpu"], 2, /--clock cpu is given without --threads 1/],
+      [["--clock", "sun", "--threads", "1"], 2, /--clock is "sun"; use wall or cpu/],
       [["--budget", "0.01"], 1, /do not fit into 0 minutes/],
     ];
     for (const [args, code, message] of cases) {

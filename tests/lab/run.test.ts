@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { describeEnvironment } from "../../src/lab/machine.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
 import { train } from "../../src/lab/run.js";
@@ -69,6 +69,31 @@ describe("a run", () => {
     expect(arraysIn(folder("whole")).map(({ name }) => name)).toEqual(
       expect.arrayContaining(["parameters.layers.1.weight", "parameters.layers.3.bias", "optimizer.step"]),
     );
+  });
+
+  it("tells all its seconds by the clock of the engine", async () => {
+    // A processor that has worked a second more whenever it is asked.
+    let asked = 0;
+    const usage = vi
+      .spyOn(process, "cpuUsage")
+      .mockImplementation(() => ({ user: 750_000 * ++asked, system: 250_000 * asked }));
+    try {
+      const given = settings({ optimizer: { name: "kfac", settings: {} }, limits: { steps: 4 } });
+      const clocked = await createRuntime({ threads: 1, clock: "cpu" });
+      const session = openSession(clocked, openProblem(given.problem), given);
+      const store = await createRun(folder("clock"), given, environment);
+      const { seconds, compileSeconds, summary } = await train(store, session);
+      store.close();
+      // A step asks before its batch, after it, and at the end; between the last two K-FAC asks at each phase.
+      const { phases } = summary!;
+      expect(compileSeconds).toBe(1);
+      expect(phases).toMatchObject({ compile: 1, batches: 4, test: 2 });
+      expect(phases.inversion).toBeGreaterThanOrEqual(1);
+      expect(trainingPhases.reduce((sum, phase) => sum + (phases[phase] ?? 0), 0)).toBe(seconds);
+      expect(Number.isInteger(seconds)).toBe(true);
+    } finally {
+      usage.mockRestore();
+    }
   });
 
   it("has the same bits when it was stopped and resumed at any step, and with raised limits", async () => {

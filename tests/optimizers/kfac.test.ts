@@ -26,13 +26,7 @@ import {
   tanh,
 } from "../../src/nn/index.js";
 import { layoutOf } from "../../src/nn/parameters.js";
-import {
-  createOptimizer,
-  kfac,
-  type Optimizer,
-  SettingsError,
-  startKfac,
-} from "../../src/optimizers/index.js";
+import { createOptimizer, kfac, type Optimizer, SettingsError } from "../../src/optimizers/index.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
 import { matrixOf } from "../curvature/matrices.js";
 
@@ -64,7 +58,7 @@ interface Given {
 }
 
 /** An objective with θ and a batch at random, and a second batch to change to. */
-function problem({ layer, input, loss = softmaxCrossEntropy(), ...given }: Given, seed = 1) {
+function problem({ layer, input, loss = softmaxCrossEntropy(), ...given }: Given, seed = 1, on = runtime) {
   const { dtype = "f64", examples = 8, tokens } = given;
   const net = model(layer, input, dtype);
   const rng = random(seed);
@@ -72,7 +66,7 @@ function problem({ layer, input, loss = softmaxCrossEntropy(), ...given }: Given
   const stateLayout = layoutOf(state, dtype);
   const classes = net.outputShape[0]!;
   const isClassifier = loss.name === "softmaxCrossEntropy";
-  const objective = createObjective(runtime, {
+  const objective = createObjective(on, {
     layout: net.layout,
     parameters: net.layout.flatten(parameters).data,
     ...(stateLayout.size > 0 && { state: stateLayout.flatten(state).data }),
@@ -541,10 +535,11 @@ describe("what can go wrong", () => {
   });
 });
 
-test("reports tell the damping, the factors and the time by the given clock", () => {
-  const { objective } = problem(layers.mlp!);
+test("reports tell the damping, the factors and the time by the clock of the runtime", () => {
   let time = 0;
-  const training = startKfac(objective, { ...kfac.defaults, damping: 0.04 }, () => time++);
+  const clocked: Runtime = Object.create(runtime, { clock: { value: () => time++ } });
+  const { objective } = problem(layers.mlp!, 1, clocked);
+  const training = createOptimizer("kfac", { damping: 0.04 }).start(objective);
   const { diagnostics, seconds } = training.step();
   expect(diagnostics).toMatchObject({ damping: 0.04, gamma: 0.2, refreshed: true });
   // Loss and gradient share the pass of the factors.

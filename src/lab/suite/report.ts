@@ -8,7 +8,7 @@ import { describeTarget } from "../report.js";
 import { median } from "../score.js";
 import { type RunRecord, readRun, runExists } from "../store.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
-import type { SuiteProblem } from "./settings.js";
+import type { SuiteProblem, SuiteSettings } from "./settings.js";
 import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./suite.js";
 
 /** The report of a suite, finished or not. @param command what repeats it. */
@@ -36,7 +36,7 @@ ${escapeText(settings.baseline)} (geometric mean over the problems that both sol
 ${standings ? profile(standings, labels) : ""}
 <h2>Times</h2>
 <p>An optimizer's time on a problem is the median over ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} of the best of ${settings.trials} trials:
-seconds of steps until the target on held-out data, without compilation, batches, evaluations and files. In brackets: the median
+${clockName(settings).toLowerCase()} of steps until the target on held-out data, without compilation, batches, evaluations and files. In brackets: the median
 with the chosen settings on seeds that no trial saw. A dash: did not reach the target.</p>
 ${standings ? times(record, standings, labels) : ""}
 <h2>Problems</h2>
@@ -60,6 +60,10 @@ ${downloads([
 ])}`,
   });
 }
+
+/** What a time is. */
+export const clockName = ({ engine }: SuiteSettings): string =>
+  engine.clock === "cpu" ? "Seconds of the processor" : "Seconds";
 
 /** Who is first, if anybody is. */
 export function verdict({ optimizers }: Standings): string {

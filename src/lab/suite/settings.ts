@@ -34,7 +34,7 @@ export const suiteSettingsSchema = v.strictObject({
   trials: count,
   studies: count,
   seed: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 30)),
-  /** Seconds after which no further run is begun. */
+  /** Seconds, by the clock of the engine, after which no further run is begun. */
   deadline: v.optional(positive),
   engine: engineSettingsSchema,
 });

@@ -15,6 +15,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { findMethod } from "../../optimizers/registry.js";
+import { clocks } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
@@ -147,8 +148,9 @@ export async function runSuite(
       replaceFile(trialsOf(folder), trials.map((one) => `${JSON.stringify(one)}\n`).join(""));
       options.onEnd?.(trial);
     };
-    const end = performance.now() + 1000 * (settings.deadline ?? Number.POSITIVE_INFINITY);
-    const isOver = () => options.signal?.aborted === true || performance.now() >= end;
+    const clock = clocks[settings.engine.clock ?? "wall"];
+    const end = clock() + (settings.deadline ?? Number.POSITIVE_INFINITY);
+    const isOver = () => options.signal?.aborted === true || clock() >= end;
     const total = settings.problems.length * settings.optimizers.length * runsOfCell(settings);
     for (const problem of settings.problems) {
       const left = slotsOf(settings, problem).filter((slot) => !trials.some(isSlot(slot)));

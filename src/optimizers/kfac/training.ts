@@ -5,7 +5,7 @@ import type { Objective } from "../../curvature/objective.js";
 import { notFinite } from "../evaluation.js";
 import type { StepReport, Training } from "../optimizer.js";
 import { needOneLoss } from "../players.js";
-import { type Clock, stopwatch } from "../stopwatch.js";
+import { stopwatch } from "../stopwatch.js";
 import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
 import { coverageOf } from "./coverage.js";
@@ -21,12 +21,11 @@ export function startKronecker(
   objective: Objective,
   settings: KroneckerSettings & { readonly structure?: Structure },
   preconditionerOf: (running: RunningFactors) => Preconditioner,
-  clock?: Clock,
 ): Training {
   const { runtime, key } = objective;
   if (settings.step === "quadratic" && settings.dampingInterval > 0)
     needOneLoss(`${name} with step=quadratic`, objective, "use step=clip, or dampingInterval=0");
-  const watch = stopwatch(clock);
+  const watch = stopwatch(runtime.clock);
   const running = runningFactors(objective, settings.structure ?? "blockDiagonal", settings.factorStart);
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
