@@ -253,6 +253,63 @@ it("has the five-dimensional Poisson equation with new points each step", () => 
   release();
 });
 
+it("has the heat equation with waves along each coordinate", () => {
+  const { objective, release } = start("pinn-heat", { dimension: 2, solution: "sum" }, 20);
+  const u = ([t, ...x]: readonly number[]) => Math.exp(-t!) * sum(x.map((xi) => Math.sin(2 * xi)));
+  const [x, , y, g] = objective.batch;
+  for (const point of rows(x!)) {
+    const { first, second } = differencesOf(u, point);
+    expect(Math.abs(first[0]! - (second[1]! + second[2]!) / 4)).toBeLessThan(1e-6);
+  }
+  rows(y!).forEach((point, k) => {
+    expect(g!.data[k]).toBeCloseTo(u(point), 14);
+  });
+  release();
+});
+
+describe("points drawn by residual", () => {
+  const options = { viscosity: 0.1, sampling: "residual", redraw: 5 };
+  it("are where the residual is large, as often as p ∝ 1 + |r|/mean |r| says", () => {
+    const { objective, load, release } = start(
+      "pinn-poisson",
+      { solution: "sines", sampling: "residual", redraw: 5 },
+      1000,
+    );
+    // u = 0: |r| = 2π² sin πx sin πy, of mean 8 and mean square π⁴, so under p the mean of |r| is 4 + π⁴/16.
+    objective.parameters.data.fill(0);
+    load(5);
+    const points = rows(objective.batch[0]!);
+    const mean = sum(points.map((point) => 2 * c * sines(point))) / points.length;
+    expect(mean / (4 + c ** 2 / 16)).toBeGreaterThan(0.95);
+    expect(mean / (4 + c ** 2 / 16)).toBeLessThan(1.05);
+    release();
+  });
+
+  it("belong to the θ of their time: a run that goes on from a checkpoint has them again", () => {
+    const [one, other] = [start("pinn-burgers", options), start("pinn-burgers", options)];
+    one.load(5);
+    for (const instance of [one, other]) instance.objective.parameters.data.fill(0.1);
+    for (const [name, buffer] of Object.entries(one.state!)) other.state![name]!.data.set(buffer.data);
+    one.load(7);
+    other.load(7);
+    one.objective.batch.forEach(({ data }, k) => {
+      expect(other.objective.batch[k]!.data).toEqual(data);
+    });
+    one.load(10);
+    expect(other.objective.batch[0]!.data).not.toEqual(one.objective.batch[0]!.data);
+    other.load(10);
+    expect(other.objective.batch[0]!.data).toEqual(one.objective.batch[0]!.data);
+    one.release();
+    other.release();
+  });
+
+  it("need steps until they are drawn anew", () => {
+    expect(() => openProblem({ name: "pinn-burgers", options: { sampling: "residual", redraw: 0 } })).toThrow(
+      "sampling=residual needs redraw, the steps until points are drawn anew, and it is 0; use redraw=50",
+    );
+  });
+});
+
 describe("the solution of Burgers' equation", () => {
   const nu = 0.01 / Math.PI;
   it("begins as −sin πx, is 0 at the ends, and odd", () => {

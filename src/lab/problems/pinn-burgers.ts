@@ -8,7 +8,8 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { type Options, positive } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, type Interval, physicsInformed, pinnOptions, secondOrder, toSide } from "./pinn.js";
+import { type Equation, type Interval, toSide } from "./collocation.js";
+import { physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const options = {
   viscosity: positive(0.01 / Math.PI, "ν"),

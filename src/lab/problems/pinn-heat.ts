@@ -1,16 +1,32 @@
-/** ∂u/∂t = ¼ Δu on the unit cube for times from 0 to 1, u = 0 on the boundary and u = Π sin πxᵢ at time 0. */
+/**
+ * ∂u/∂t = ¼ Δu on the unit cube for times from 0 to 1: of the waves u = Π sin πxᵢ at time 0, which are 0 on the boundary,
+ * or of u = Σ sin 2xᵢ, which fall as exp(−π²dt/4) and as exp(−t). Both as in Dangel et al. 2024.
+ */
 import { forwardLaplacian } from "../../autodiff/index.js";
-import { positiveCount } from "../../optimizers/settings.js";
+import { choice, positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions, secondOrder, toSide, unitCube } from "./pinn.js";
+import { type Equation, toSide, unitCube } from "./collocation.js";
+import { physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const options = {
   dimension: positiveCount(1, "d: coordinates of space"),
+  solution: choice(
+    "product",
+    ["product", "sum"],
+    "u at time 0: the product of sin πxᵢ, or the sum of sin 2xᵢ",
+  ),
   ...pinnOptions({ boundary: 120, redraw: 0 }),
 } as const;
 
+const solutions = {
+  product: ([t, ...x]: Float64Array) =>
+    Math.exp((-(Math.PI ** 2) * x.length * t!) / 4) *
+    x.reduce((product, xi) => product * Math.sin(Math.PI * xi), 1),
+  sum: ([t, ...x]: Float64Array) => Math.exp(-t!) * x.reduce((sum, xi) => sum + Math.sin(2 * xi), 0),
+};
+
 /** Points are (t, x₁, …, x_d). */
-function heat(dimension: number): Equation {
+function heat(dimension: number, solution: keyof typeof solutions): Equation {
   const box = unitCube(dimension + 1);
   const space = Array.from({ length: dimension }, (_, i) => i + 1);
   return {
@@ -21,9 +37,7 @@ function heat(dimension: number): Equation {
       return first[0]!.sub(laplacian.mul(1 / 4)).reshape([-1]);
     },
     source: () => 0,
-    solution: (x) =>
-      Math.exp((-(Math.PI ** 2) * dimension * x[0]!) / 4) *
-      x.subarray(1).reduce((product, xi) => product * Math.sin(Math.PI * xi), 1),
+    solution: solutions[solution],
     // The first half at the sides, the second at time 0.
     toBoundary(x, rng, k, total) {
       if (k < Math.floor(total / 2)) toSide(x, box, 1, rng);
@@ -47,7 +61,7 @@ export const pinnHeat: ProblemKind<typeof options> = {
   description: "the heat equation by a physics-informed network, in f64 (2-64-1, 257 parameters)",
   options,
   open: (given) =>
-    physicsInformed(heat(given.dimension), given, {
+    physicsInformed(heat(given.dimension, given.solution), given, {
       defaults: {
         batch: 900,
         steps: 5000,

@@ -6,7 +6,8 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { notNegative, type Options, positiveCount } from "../../optimizers/settings.js";
 import type { ProblemKind } from "../problem.js";
-import { type Equation, type Interval, physicsInformed, pinnOptions, secondOrder, toSide } from "./pinn.js";
+import { type Equation, type Interval, toSide } from "./collocation.js";
+import { physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const options = {
   waveNumber: notNegative(1, "k"),

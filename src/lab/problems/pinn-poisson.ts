@@ -2,7 +2,8 @@
 import { forwardLaplacian } from "../../autodiff/index.js";
 import { choice, type Options, positiveCount } from "../../optimizers/settings.js";
 import type { Problem, ProblemKind } from "../problem.js";
-import { type Equation, physicsInformed, pinnOptions, secondOrder, toSide, unitCube } from "./pinn.js";
+import { type Equation, toSide, unitCube } from "./collocation.js";
+import { physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const solutions = {
   sines: {

@@ -12,53 +12,39 @@ import { compile } from "../../compiler/compile.js";
 import { createObjective, type Objective, type TraceLoss } from "../../curvature/objective.js";
 import { curvatureOf, sumOfMeans } from "../../curvature/output-curvature.js";
 import { dense, initialisers, type Model, meanSquared, model, random, sequential } from "../../nn/index.js";
-import type { Random } from "../../nn/random.js";
-import { choice, count, type Options, positiveCount, type SettingsOf } from "../../optimizers/settings.js";
+import {
+  choice,
+  count,
+  type Options,
+  positiveCount,
+  SettingsError,
+  type SettingsOf,
+} from "../../optimizers/settings.js";
 import type { Buffer } from "../../runtime/memory.js";
 import type { Runtime } from "../../runtime/runtime.js";
-import type { Spec } from "../../tensor/array.js";
 import { input, type Tensor } from "../../tensor/tensor.js";
 import { formatCount } from "../format.js";
 import type { Problem } from "../problem.js";
+import { completePoints, drawInside, drawPoints, type Equation, pointsOf, valuesAt } from "./collocation.js";
 import { activationOption, activations, hiddenOption, widthsOf } from "./networks.js";
-
-/** A differential equation with its solution. A point is a list of coordinates in a box. */
-export interface Equation {
-  /** "2d Poisson equation" */
-  readonly name: string;
-  /** From where to where each coordinate goes. */
-  readonly box: readonly Interval[];
-  /** D u [points] of u [points, 1], which is traced from x [points, coordinates]. */
-  operator(u: Tensor, x: Tensor): Tensor;
-  /** f */
-  source(x: Float64Array): number;
-  /** u, and so g. */
-  solution(x: Float64Array): number;
-  /** Puts the k-th of `total` random points inside to where conditions hold: on the boundary, at the initial time. */
-  toBoundary(x: Float64Array, rng: Random, k: number, total: number): void;
-}
-
-export type Interval = readonly [from: number, to: number];
-/** [0, 1]ᵈ */
-export const unitCube = (dimension: number): Interval[] =>
-  Array.from({ length: dimension }, () => [0, 1] as const);
-
-/** Puts a point to a random side of the box, of those of its coordinates from `first` on. */
-export function toSide(x: Float64Array, box: readonly Interval[], first: number, rng: Random): void {
-  const i = first + rng.integer(x.length - first);
-  x[i] = box[i]![rng.integer(2)]!;
-}
+import { residualPoints } from "./residual-points.js";
 
 export const pinnOptions = (points: {
   readonly boundary: number;
   readonly redraw: number;
   readonly hidden?: string;
+  readonly sampling?: "uniform" | "residual";
 }) =>
   ({
     hidden: hiddenOption(points.hidden ?? "64"),
     activation: activationOption("tanh"),
     boundary: positiveCount(points.boundary, "points on the boundary; a batch counts those inside"),
     redraw: count(points.redraw, "steps until points are drawn anew; 0 keeps the first"),
+    sampling: choice(
+      points.sampling ?? "uniform",
+      ["uniform", "residual"],
+      "where points inside are drawn: anywhere, or more of them where the residual is large",
+    ),
     precision: choice("f64", ["f32", "f64"], "numbers of the model"),
   }) as const satisfies Options;
 export type PinnOptions = SettingsOf<ReturnType<typeof pinnOptions>>;
@@ -96,16 +82,21 @@ export function physicsInformed(
   options: PinnOptions,
   { defaults, suggested }: Pick<Problem, "defaults" | "suggested">,
 ): Omit<Problem, "settings"> {
-  const { boundary, redraw, precision } = options;
+  const { boundary, redraw, precision, sampling } = options;
+  if (sampling === "residual" && redraw === 0)
+    throw new SettingsError(
+      `${equation.name}: sampling=residual needs redraw, the steps until points are drawn anew, and it is 0; use redraw=50`,
+    );
   const widths = [equation.box.length, ...widthsOf(options.hidden)!, 1];
   const network = networkOf(widths, options);
   const trace = lossOf(equation, network);
   const every = redraw === 1 ? "every step" : `every ${formatCount(redraw)} steps`;
+  const where = sampling === "residual" ? " by residual" : "";
   return {
     summary:
       `${equation.name}, ${widths.join("-")} ${options.activation}, ${formatCount(network.layout.size)} parameters; ` +
       `${formatCount(defaults.batch)} points inside, ${formatCount(boundary)} on the boundary, ` +
-      (redraw === 0 ? "fixed" : `drawn anew ${every}`),
+      (redraw === 0 ? "fixed" : `drawn anew${where} ${every}`),
     defaults,
     suggested,
     metrics: { l2Error: "min", relativeError: "min", loss: "min" },
@@ -117,9 +108,18 @@ export function physicsInformed(
         trace,
       });
       objective.key.data[0] = seed;
+      const adaptive =
+        sampling === "residual" ? residualPoints(runtime, equation, network, objective) : undefined;
+      // A residual is one of the θ of its time: such points are kept in checkpoints, with the round they are from.
+      const drawn = runtime.buffer("i32", []);
       let round = -1;
       const draw = (wanted: number) => {
-        if (wanted !== round) drawPoints(equation, objective.batch, random(seed).stream(`points ${wanted}`));
+        if (wanted === round) return;
+        const rng = random(seed).stream(`points ${wanted}`);
+        if (!adaptive || wanted === 0) drawInside(equation, objective.batch[0]!, rng);
+        else if (drawn.data[0] !== wanted) adaptive.draw(rng);
+        completePoints(equation, objective.batch, rng);
+        drawn.data[0] = wanted;
         round = wanted;
       };
       draw(0);
@@ -129,6 +129,7 @@ export function physicsInformed(
       });
       return {
         objective,
+        ...(adaptive && { state: { points: objective.batch[0]!, drawn } }),
         sameBatch: redraw === 0,
         load(step) {
           draw(redraw === 0 ? 0 : Math.floor(step / redraw));
@@ -136,8 +137,7 @@ export function physicsInformed(
         },
         evaluate: test.run,
         release() {
-          test.release();
-          objective.release();
+          for (const part of [...(adaptive ? [adaptive] : []), test, drawn, objective]) part.release();
         },
       };
     },
@@ -171,35 +171,6 @@ const lossOf =
     };
   };
 
-const pointsOf = ({ box }: Equation, dtype: "f32" | "f64", inside: number, boundary: number): Spec[] => [
-  { dtype, shape: [inside, box.length] },
-  { dtype, shape: [inside] },
-  { dtype, shape: [boundary, box.length] },
-  { dtype, shape: [boundary] },
-];
-
-/** Random points with their f and g into the buffers of a batch. */
-function drawPoints(equation: Equation, [x, f, y, g]: readonly Buffer[], rng: Random): void {
-  const { box, source, solution, toBoundary } = equation;
-  const point = new Float64Array(box.length);
-  const fill = (
-    points: Buffer,
-    values: Buffer,
-    value: (x: Float64Array) => number,
-    stream: Random,
-    edge: boolean,
-  ) => {
-    for (let k = 0; k < values.size; k++) {
-      for (const [i, [from, to]] of box.entries()) point[i] = stream.uniform(from, to);
-      if (edge) toBoundary(point, stream, k, values.size);
-      points.data.set(point, k * point.length);
-      values.data[k] = value(point);
-    }
-  };
-  fill(x!, f!, source, rng.stream("inside"), false);
-  fill(y!, g!, solution, rng.stream("boundary"), true);
-}
-
 /** ‖u_θ − u‖₂ = √mean (u_θ − u)², absolute and by ‖u‖₂, and the loss, at points of their own: the same for all runs. */
 function compileTest(
   runtime: Runtime,
@@ -222,14 +193,9 @@ function compileTest(
   );
   drawPoints(equation, executable.inputs, random(0).stream("points of the test"));
   const [drawn, , , , solution] = executable.inputs as [Buffer, Buffer, Buffer, Buffer, Buffer];
-  const point = new Float64Array(equation.box.length);
+  valuesAt(equation.solution, drawn, solution);
   let square = 0;
-  for (let k = 0; k < points.inside; k++) {
-    point.set(drawn.data.subarray(k * point.length, (k + 1) * point.length));
-    const u = equation.solution(point);
-    solution.data[k] = u;
-    square += u ** 2 / points.inside;
-  }
+  for (const u of solution.data) square += Number(u) ** 2 / points.inside;
   return {
     run() {
       executable.run();
