@@ -181,15 +181,15 @@ function show(
   }
   if (detail !== "brief")
     for (const section of accountOf(readRun(folder))) print(`${formatSection(section, mostRows)}\n`);
-  const { last } = result;
+  const { last, test } = result;
   print(result.message);
   print(`${formatCount(result.steps)} steps in ${formatSeconds(result.seconds)} of training`);
-  if (last)
-    print(
-      Object.entries(last.test)
-        .map(([metric, value]) => `test ${metric} ${formatMetric(metric, value)}`)
-        .join(", "),
-    );
+  const list = (data: string, values: Readonly<Record<string, number>>) =>
+    Object.entries(values)
+      .map(([metric, value]) => `${data} ${metric} ${formatMetric(metric, value)}`)
+      .join(", ");
+  if (last) print(list(test ? "validation" : "test", last.test));
+  if (test) print(list("test", test));
   const checkpoint = join(folder, "checkpoint.safetensors");
   if (existsSync(checkpoint)) print(`checkpoint: ${checkpoint}`);
   print(`report: ${report}`);

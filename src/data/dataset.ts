@@ -20,6 +20,8 @@ export interface Dataset {
 export interface Split {
   readonly train: Dataset;
   readonly test: Dataset;
+  /** Examples to decide by, so that the test decides nothing. */
+  readonly validation?: Dataset;
 }
 
 const extent = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -73,5 +75,26 @@ export function split(data: Dataset, testFraction: number, seed: number): Split 
   return {
     train: subset(data, order.subarray(testSize), `${data.name} (train)`),
     test: subset(data, order.subarray(0, testSize), `${data.name} (test)`),
+  };
+}
+
+/**
+ * The same split with `count` examples, drawn by the seed, moved from those to learn to those to validate on.
+ *
+ *     holdOut(digits(), 1000, 0)   // 7,000 to learn, 1,000 to validate, 2,000 to test
+ *
+ * @throws DataError when nothing is left to learn.
+ */
+export function holdOut(data: Split, count: number, seed: number): Split {
+  const { train } = data;
+  if (!(Number.isInteger(count) && count >= 1 && count < train.size))
+    throw new DataError(
+      `${train.name}: ${count} of ${train.size} examples to validate on; use 1 to ${train.size - 1}`,
+    );
+  const order = shuffled(train.size, seed);
+  return {
+    ...data,
+    train: subset(train, order.subarray(count)),
+    validation: subset(train, order.subarray(0, count), `${train.name} (validation)`),
   };
 }

@@ -1,5 +1,5 @@
 export { type BatchSampler, type Sampling, sampleBatches, type Target } from "./batches.js";
-export { type Dataset, type Split, split, subset, take } from "./dataset.js";
+export { type Dataset, holdOut, type Split, split, subset, take } from "./dataset.js";
 export { DataError } from "./error.js";
 export { encodeIdx, type IdxArray, parseIdx, readIdx } from "./idx.js";
 export { digits, fashionMnist, imageDirectory, readImages } from "./images.js";

@@ -49,8 +49,10 @@ export interface ProblemInstance {
   readonly sameBatch: boolean;
   /** Writes the batch and the random key of update number `step` (from 0). Allocates nothing. */
   load(step: number): void;
-  /** The metrics at the present θ. */
+  /** The metrics at the present θ: on the test data, or on validation data where there is some. */
   evaluate(): Record<string, number>;
+  /** With validation data: the metrics on the test data, which decides nothing. */
+  test?(): Record<string, number>;
   release(): void;
 }
 

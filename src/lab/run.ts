@@ -29,8 +29,9 @@ export interface Session {
   load(step: number): void;
   /** One update on the batch that was loaded. */
   step(): StepReport;
-  /** Metrics on the test data. */
+  /** Metrics on the test data, or on validation data where there is some; then those of the test, once, at the end. */
   evaluate(): Record<string, number>;
+  test?(): Record<string, number>;
   /** Every array that the next step depends on; the data is live. */
   readonly arrays: readonly NamedArray[];
   release(): void;
@@ -200,6 +201,7 @@ export async function train(store: RunStore, session: Session, options: RunOptio
     ...(reached ? { reached } : {}),
     ...(store.measurements.length > 0 ? { last: store.measurements.at(-1)! } : {}),
     ...(diverged ? { diverged } : {}),
+    ...(ended && session.test ? { test: timed("test", session.test) } : {}),
   };
   store.saveResult(result);
   options.onProgress?.({ step, seconds, loss, last: store.measurements.at(-1) });

@@ -61,6 +61,7 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
     load: instance.load,
     step: training.step,
     evaluate: instance.evaluate,
+    ...(instance.test ? { test: instance.test } : {}),
     get arrays() {
       return [
         ...modelArrays(objective),

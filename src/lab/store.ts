@@ -98,6 +98,8 @@ export interface RunResult {
   readonly last?: Measurement | undefined;
   /** The step whose loss or gradient was not finite, and that loss as text. */
   readonly diverged?: { readonly step: number; readonly loss: string } | undefined;
+  /** Metrics on the test data at the end, where a run is measured on validation data. */
+  readonly test?: Readonly<Record<string, number>> | undefined;
 }
 
 const coverageSchema = v.object({
@@ -122,6 +124,7 @@ const resultSchema = v.object({
   reached: v.optional(measurementSchema),
   last: v.optional(measurementSchema),
   diverged: v.optional(v.object({ step, loss: v.string() })),
+  test: v.optional(metrics),
 });
 
 const recordSchema = v.object({
@@ -407,7 +410,8 @@ function readResult(folder: string): RunResult | undefined {
   const path = join(folder, files.result);
   const text = readFile(path, largest.json)?.toString("utf8");
   if (text === undefined) return undefined;
-  return validate(resultSchema, parseJson(text, path), path) as RunResult;
+  const result = validate(resultSchema, parseJson(text, path), path);
+  return { ...result, ...(result.test ? { test: numbersOf(result.test) } : {}) } as RunResult;
 }
 
 /** The arrays of a run's checkpoint. @throws UserError when there is none yet, or it is damaged. */

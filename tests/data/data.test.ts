@@ -10,6 +10,7 @@ import {
   digits,
   encodeIdx,
   fashionMnist,
+  holdOut,
   imageDirectory,
   parseCsv,
   parseIdx,
@@ -192,6 +193,20 @@ describe("batches", () => {
         );
       }),
     );
+  });
+  it("holds out examples to validate on from those to learn, and leaves the test alone", () => {
+    const before = split(data, 0.3, 1);
+    const after = holdOut(before, 2, 5);
+    expect(after.validation!.size).toBe(2);
+    expect([...after.train.targets, ...after.validation!.targets].sort()).toEqual(
+      [...before.train.targets].sort(),
+    );
+    expect(after.test).toBe(before.test);
+    expect(holdOut(before, 2, 5)).toEqual(after);
+    const others = [6, 7, 8].map((seed) => holdOut(before, 2, seed).validation!.targets);
+    expect(others).not.toEqual(Array(3).fill(after.validation!.targets));
+    for (const count of [0, 1.5, before.train.size])
+      expect(() => holdOut(before, count, 0)).toThrow(/examples to validate on; use 1 to/);
   });
   it("splits are disjoint and complete; subsets check their indices", () => {
     const { train, test } = split(data, 0.3, 1);

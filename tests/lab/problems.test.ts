@@ -74,6 +74,24 @@ describe("problems", () => {
     expect(squaredError).toBeLessThan(3);
     instance.release();
   });
+  it("with validation data are measured on it, and on the same test as without", () => {
+    const begin = (validation: number) => {
+      const problem = openProblem({ name: "digits-mlp", options: { hidden: "8", validation } });
+      const instance = problem.start(runtime, { seed: 5, batch: 4 });
+      const measured = { summary: problem.summary, shown: instance.evaluate(), test: instance.test?.() };
+      instance.release();
+      return measured;
+    };
+    const [without, held] = [begin(0), begin(1000)];
+    expect(without.test).toBeUndefined();
+    expect(held.summary).toContain("7,000 images to learn, 1,000 to validate, 2,000 to test");
+    expect(held.test).toEqual(without.shown);
+    expect(held.shown.loss).not.toBe(held.test!.loss);
+    // A thousand examples: the accuracy is a whole number of them.
+    expect(Math.abs(1000 * held.shown.accuracy! - Math.round(1000 * held.shown.accuracy!))).toBeLessThan(
+      1e-3,
+    );
+  });
   it("train convolutions and f64 as well", () => {
     for (const options of [
       { channels: "2", precision: "f64" },

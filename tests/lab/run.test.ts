@@ -96,6 +96,14 @@ describe("a run", () => {
     }
   });
 
+  it("with validation data, tells the test at its end", async () => {
+    const problem = { name: "digits-mlp", options: { hidden: "4", validation: 1000 } };
+    const result = await start(folder("validated"), settings({ problem, limits: { steps: 2 } }));
+    expect(Object.keys(result.test!)).toEqual(Object.keys(result.last!.test));
+    expect(result.test).not.toEqual(result.last!.test);
+    expect(readRun(folder("validated")).result!.test).toEqual(result.test);
+  });
+
   it("has the same bits when it was stopped and resumed at any step, and with raised limits", async () => {
     for (const steps of [1, 10, 25]) {
       await start(folder(`cut-${steps}`), settings({ limits: { steps } }));

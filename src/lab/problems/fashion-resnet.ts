@@ -8,7 +8,6 @@
  * The shortcut is the identity, or a 1×1 convolution with norm where the shape changes. Weights start as in He et al.
  * 2015. Networks of convolutions with batch norm are where well-tuned momentum is said to suffice.
  */
-import type { Split } from "../../data/dataset.js";
 import { fashionMnist } from "../../data/images.js";
 import {
   batchNorm,
@@ -26,6 +25,7 @@ import {
 import { choice, count, type Options, positiveCount, text } from "../../optimizers/settings.js";
 import { formatCount } from "../format.js";
 import type { ProblemKind } from "../problem.js";
+import { sizesHeld, validated, validationOption } from "./images.js";
 import { widthsOf } from "./networks.js";
 import { startSupervised } from "./supervised.js";
 
@@ -39,6 +39,7 @@ const options = {
   blocks: positiveCount(1, "blocks of two convolutions in a stage"),
   shift: count(0, "images move by up to so many pixels when they are drawn for training; 0 for none"),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
+  validation: validationOption,
   directory: text(
     "",
     "where Fashion-MNIST's four IDX files are; default: THALWEG_FASHION_MNIST, or Debian's place",
@@ -64,7 +65,10 @@ export const fashionResnet: ProblemKind<typeof options> = {
   description: "Fashion-MNIST, a residual network with batch norm (7 convolutions)",
   options,
   open(given) {
-    const data: Split = given.directory === "" ? fashionMnist() : fashionMnist(given.directory);
+    const data = validated(
+      given.directory === "" ? fashionMnist() : fashionMnist(given.directory),
+      given.validation,
+    );
     const channels = widthsOf(given.channels)!;
     const classes = data.train.classes!.length;
     const network = model(
@@ -76,7 +80,7 @@ export const fashionResnet: ProblemKind<typeof options> = {
     return {
       summary:
         `residual network of ${layers} layers, channels ${given.channels}, batch norm, ` +
-        `${formatCount(network.layout.size)} parameters; ${formatCount(data.train.size)} images to learn, ${formatCount(data.test.size)} to test`,
+        `${formatCount(network.layout.size)} parameters; ${formatCount(data.train.size)} images to learn, ${sizesHeld(data)}`,
       defaults: {
         batch: 128,
         steps,

@@ -23,6 +23,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import { constant, input } from "../../tensor/tensor.js";
 import { formatCount } from "../format.js";
 import type { ProblemKind } from "../problem.js";
+import { sizesHeld, validated, validationOption } from "./images.js";
 import { activationOption, channelsOption, cnnFeatures } from "./networks.js";
 import { pretrainedFolder, readPretrained, withPretrained } from "./pretrained.js";
 import { startSupervised } from "./supervised.js";
@@ -44,6 +45,7 @@ const options = {
   activation: activationOption(),
   shift: count(0, "with trains=all: images move by up to so many pixels when they are drawn; 0 for none"),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
+  validation: validationOption,
 } as const satisfies Options;
 
 /** The best of the values in docs/scenarios.md. */
@@ -63,7 +65,7 @@ export const fineTune: ProblemKind<typeof options> = {
   options,
   open(given) {
     const { channels, activation, precision, trains } = given;
-    const data = given.from === "fashion" ? digits() : fashionMnist();
+    const data = validated(given.from === "fashion" ? digits() : fashionMnist(), given.validation);
     // Both files are in random order.
     const train = take(data.train, given.examples);
     const classes = data.train.classes!.length;
@@ -83,7 +85,7 @@ export const fineTune: ProblemKind<typeof options> = {
     return {
       summary:
         `convolutions ${channels} ${activation}, ${arrays ? `pretrained (${given.from})` : "from random values"}, ` +
-        `${formatCount(layout.size)} parameters to train; ${formatCount(train.size)} images to learn, ${formatCount(data.test.size)} to test`,
+        `${formatCount(layout.size)} parameters to train; ${formatCount(train.size)} images to learn, ${sizesHeld(data)}`,
       defaults: {
         batch: Math.min(100, train.size),
         steps: 1000,
@@ -98,12 +100,13 @@ export const fineTune: ProblemKind<typeof options> = {
           return startSupervised({
             model: whole,
             loss,
-            data: { train, test: data.test },
+            data: { ...data, train },
             sampling: { shift: given.shift },
           })(runtime, sizes);
         const seen = {
           train: featuresOf(runtime, below, train),
           test: featuresOf(runtime, below, data.test),
+          ...(data.validation ? { validation: featuresOf(runtime, below, data.validation) } : {}),
         };
         return startSupervised({ model: head, loss, data: seen })(runtime, sizes);
       },

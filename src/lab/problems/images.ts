@@ -1,5 +1,5 @@
 /** Classification of images: a data set times a network. */
-import type { Split } from "../../data/dataset.js";
+import { holdOut, type Split } from "../../data/dataset.js";
 import { digits, fashionMnist, imageDirectory } from "../../data/images.js";
 import { avgPool2d, type Layer, model, sequential, softmaxCrossEntropy } from "../../nn/index.js";
 import {
@@ -15,6 +15,12 @@ import type { Problem, ProblemKind, RunDefaults } from "../problem.js";
 import { activationOption, channelsOption, cnn, hiddenOption, mlp } from "./networks.js";
 import { startSupervised } from "./supervised.js";
 
+/** An option of problems that can keep a part of what they learn from. */
+export const validationOption = count(
+  0,
+  "examples kept from learning: runs are measured on them, and on the test once, at the end; 0: on the test",
+);
+
 const shared = {
   shift: count(1, "images move by up to so many pixels when they are drawn for training; 0 for none"),
   pool: positiveCount(
@@ -22,6 +28,7 @@ const shared = {
     "images are averaged over squares of so many pixels first: smaller models; 1 for none",
   ),
   precision: choice("f32", ["f32", "f64"], "numbers of the model"),
+  validation: validationOption,
 } as const satisfies Options;
 const mlpOptions = { hidden: hiddenOption("128"), activation: activationOption(), ...shared } as const;
 const cnnOptions = { channels: channelsOption("16-32"), activation: activationOption(), ...shared } as const;
@@ -39,12 +46,13 @@ interface Images {
 }
 
 function classification(images: Images): Omit<Problem, "settings"> {
-  const { data, options, network } = images;
+  const { options, network } = images;
+  const data = validated(images.data, options.validation);
   const layer = options.pool === 1 ? images.layer : sequential(avgPool2d(options.pool), images.layer);
   const classifier = model(layer, data.train.inputShape, options.precision);
   const size = `${formatCount(classifier.layout.size)} parameters`;
   return {
-    summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${formatCount(data.test.size)} to test`,
+    summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${sizesHeld(data)}`,
     defaults: images.defaults,
     suggested: images.suggested,
     batches: Object.fromEntries(
@@ -59,6 +67,13 @@ function classification(images: Images): Omit<Problem, "settings"> {
     }),
   };
 }
+
+/** The same seed for all: what is validated on is a part of the problem, not of a run. */
+export const validated = (data: Split, count: number): Split =>
+  count === 0 ? data : holdOut(data, count, 0);
+/** "1,000 to validate, 2,000 to test". */
+export const sizesHeld = ({ validation, test }: Split): string =>
+  `${validation ? `${formatCount(validation.size)} to validate, ` : ""}${formatCount(test.size)} to test`;
 
 const classesOf = (data: Split) => data.train.classes!.length;
 const dense = (data: Split, { hidden, activation, pool }: SettingsOf<typeof mlpOptions>) => {

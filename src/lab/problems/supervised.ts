@@ -19,7 +19,12 @@ export type DrawBatches = (size: number, seed: number) => Pick<BatchSampler, "fi
 export interface Supervised {
   readonly model: Model;
   readonly loss: Loss;
-  readonly data: { readonly train: Dataset | DrawBatches; readonly test: Dataset };
+  readonly data: {
+    readonly train: Dataset | DrawBatches;
+    readonly test: Dataset;
+    /** What runs are measured on in the place of the test. */
+    readonly validation?: Dataset | undefined;
+  };
   readonly sampling?: Sampling;
   /** What is measured beside the loss; the loss's own metrics where absent. */
   readonly metrics?: Readonly<Record<string, Metric>>;
@@ -35,7 +40,7 @@ export const startSupervised =
   (problem: Supervised): Problem["start"] =>
   (runtime, { seed, batch }) => {
     const { model, loss } = problem;
-    const { train, test } = problem.data;
+    const { train, test, validation } = problem.data;
     const { layout } = model;
     const sampler =
       typeof train === "function" ? train(batch, seed) : sampleBatches(train, batch, seed, problem.sampling);
@@ -74,8 +79,9 @@ export const startSupervised =
         ...(problem.measuresTraining && typeof train !== "function"
           ? mapKeys(measure.run(train), trainingName)
           : {}),
-        ...measure.run(test),
+        ...measure.run(validation ?? test),
       }),
+      ...(validation ? { test: () => measure.run(test) } : {}),
       release() {
         measure.release();
         objective.release();

@@ -73,6 +73,8 @@ const trialSchema = v.strictObject({
   steps: number,
   /** Best value of the target's metric; null: none. */
   best: v.nullable(number),
+  /** Of a problem with validation data: the value on the test, at the end. */
+  test: v.optional(number),
   end: v.picklist([...(Object.keys(stopReasons) as StopReason[]), "unusable"]),
   /** Why it could not run. */
   message: v.optional(v.string()),
@@ -271,6 +273,7 @@ async function runSlot(
       trained: result.seconds,
       steps: result.steps,
       best: Number.isFinite(value) ? value : null,
+      ...(result.test ? { test: result.test[target.metric]! } : {}),
       end: result.reason,
     };
   } catch (error) {

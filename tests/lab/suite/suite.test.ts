@@ -138,7 +138,8 @@ it("a budget shortens all runs alike, and refuses to make them nothing", () => {
 describe("the table", () => {
   it("has rows whose problems open, with targets among their metrics, and optimizers that exist", () => {
     for (const row of rows) {
-      if (row.problem.startsWith("fashion")) continue;
+      // What a machine may lack: clothing, and a network that has learned it.
+      if (/^(fashion|fine)-/.test(row.problem)) continue;
       const opened = openProblem(readProblem(row.problem));
       const { target, id } = suiteProblem(row, opened);
       expect([id, opened.metrics[target.metric]]).toEqual([id, target.goal]);
