@@ -1,18 +1,15 @@
 /** `thalweg suite`: every optimizer on every problem, tuned alike: scores, profiles, a page. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import pc from "picocolors";
 import { UsageError, UserError } from "../lab/errors.js";
-import { formatSeconds, formatSignificant } from "../lab/format.js";
+import { formatSeconds } from "../lab/format.js";
 import { loadProblem } from "../lab/problems/registry.js";
-import { labelsOf } from "../lab/race.js";
 import { describeTarget } from "../lab/report.js";
-import { median } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
 import type { EngineSettings, OptimizerSettings } from "../lab/settings.js";
 import { replaceFile } from "../lab/store.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
-import { clockName, freshSeconds, suiteReport } from "../lab/suite/report.js";
+import { suiteReport } from "../lab/suite/report.js";
 import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "../lab/suite/settings.js";
 import { readSuiteSettings, runSuite, type SuiteRecord, type Trial } from "../lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
@@ -30,11 +27,11 @@ import {
 } from "./options.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
-import { formatTable, plain, print, printJson, symbol } from "./text.js";
+import { commandOf, describePlan, describeTrial, patience, showSuite } from "./suite-text.js";
+import { plain, printJson, symbol } from "./text.js";
 
-/** Minutes of the quick table; after a quarter more no run is begun. */
+/** Minutes of the quick table. */
 const quickMinutes = 14;
-const patience = 1.25;
 
 export async function suite(flags: SuiteFlags): Promise<void> {
   const { folder, settings } = await prepare(flags);
@@ -71,7 +68,7 @@ export async function suite(flags: SuiteFlags): Promise<void> {
   replaceFile(join(folder, "scores.json"), `${JSON.stringify(record.standings ?? null, undefined, 2)}\n`);
   replaceFile(report, suiteReport(record, commandOf(settings)));
   if (flags.json) printJson({ ...record, report });
-  else show(record, report);
+  else showSuite(record, report);
   const left = watch.total - record.trials.length;
   if (left > 0 && interruption.exitCode === undefined)
     process.stderr.write(
@@ -161,7 +158,8 @@ function choose(
   quick: boolean,
 ): { problems: { row: Row; named: boolean }[]; optimizers: OptimizerSettings[] } {
   const named = only.filter(isProblem).flatMap((name) => {
-    const found = rows.filter(({ problem }) => problem === name || problem.split(":")[0] === name);
+    const exact = rows.filter(({ problem }) => problem === name);
+    const found = exact.length > 0 ? exact : rows.filter(({ problem }) => problem.split(":")[0] === name);
     return found.length > 0 ? found : [ownRow(name)];
   });
   const methods = only.filter((name) => !isProblem(name)).map(readOptimizer);
@@ -173,102 +171,4 @@ function choose(
         ? methods
         : (quick ? quickOptimizers : fullOptimizers).map((name) => ({ name, settings: {} })),
   };
-}
-
-function commandOf({ problems, optimizers, trials, studies, seed, deadline, engine }: SuiteSettings): string {
-  const names = optimizers.map(({ name, settings }) => {
-    const list = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
-    return list.length === 0 ? name : `${name}:${list.join(",")}`;
-  });
-  return [
-    "thalweg suite --full",
-    `--only ${[...problems.map(({ id }) => id), ...names].map(quote).join(" ")}`,
-    `--trials ${trials} --studies ${studies} --seed ${seed}`,
-    ...(deadline === undefined ? [] : [`--budget ${formatSignificant(deadline / 60 / patience, 4)}`]),
-    ...(engine.backend ? [`--backend ${engine.backend}`] : []),
-    ...(engine.threads ? [`--threads ${engine.threads}`] : []),
-    ...(engine.clock ? [`--clock ${engine.clock}`] : []),
-  ].join(" ");
-}
-
-const describePlan = (settings: SuiteSettings) =>
-  `${settings.optimizers.length} optimizers on ${settings.problems.length} problems: ${settings.studies} × ${settings.trials} trials ` +
-  `and as many fresh seeds as studies, about ${formatSeconds(plannedSeconds(settings))}`;
-
-function describeTrial({
-  problem,
-  optimizer,
-  study,
-  trial,
-  seconds,
-  end,
-  trained,
-  steps,
-  message,
-}: Trial): string {
-  const what = `${problem}, ${optimizer}, study ${study + 1}, ${trial === "fresh" ? "fresh seed" : `trial ${trial}`}`;
-  if (end === "unusable") return `${what}: ${message}`;
-  if (seconds !== null) return `${what}: reached the target in ${formatSeconds(seconds)}`;
-  return `${what}: did not reach it (${end}, ${steps} steps, ${formatSeconds(trained)})`;
-}
-
-function show({ settings, finished, standings, trials }: SuiteRecord, report: string): void {
-  print("");
-  if (standings) {
-    const right = "right" as const;
-    const name = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
-    print(pc.bold(`${finished.length} problems, ${settings.studies} × ${settings.trials} trials`));
-    print("");
-    print(
-      formatTable(
-        [
-          { title: "place" },
-          { title: "optimizer" },
-          { title: "B", align: right },
-          { title: "95 %", align: right },
-          { title: "solved", align: right },
-          { title: `time / ${standings.baseline}`, align: right },
-        ],
-        standings.optimizers.map(
-          ({ optimizer, places: [best, worst], score, interval, solved, baseline }) => [
-            best === worst ? String(best) : `${best}${symbol.dash}${worst}`,
-            optimizer,
-            score.toFixed(3),
-            interval.map((end) => end.toFixed(2)).join(" to "),
-            `${solved} of ${finished.length}`,
-            name(baseline.ratio),
-          ],
-        ),
-      ),
-    );
-    print("");
-    print(
-      pc.bold(
-        `${clockName(settings)} of steps to the target: median over studies of the best trial (on a fresh seed)`,
-      ),
-    );
-    print("");
-    const labels = labelsOf(settings.optimizers);
-    print(
-      formatTable(
-        [{ title: "problem" }, ...labels.map((title) => ({ title, align: right }))],
-        finished.map(({ id }, p) => [
-          id,
-          ...labels.map((label) => {
-            const { times } = standings.optimizers.find(({ optimizer }) => optimizer === label)!;
-            return cell(times[p]!, median(freshSeconds(trials, id, label)));
-          }),
-        ]),
-      ),
-    );
-    print("");
-    print(plain("Places are open where intervals overlap. — : did not reach the target on most studies."));
-  } else print("No problem is finished yet.");
-  print("");
-  print(`report: ${report}`);
-}
-
-function cell(time: number, again: number): string {
-  const short = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
-  return Number.isFinite(time) ? `${short(time)} (${short(again)})` : symbol.dash;
 }
