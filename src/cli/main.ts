@@ -15,6 +15,7 @@ import {
   type ProbeFlags,
   type RaceFlags,
   type RecommendFlags,
+  type StudyFlags,
   type SuiteFlags,
   type TrainFlags,
   type TuneFlags,
@@ -48,6 +49,7 @@ Examples:
   thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
   thalweg suite --quick                          eight optimizers on a few problems, tuned alike and scored
+  thalweg study condition --quick                how iterations grow with the condition number
   thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
   thalweg advise config.json --task language-model --batch 8 --hardware h100
   thalweg costs 784-1000-500-10 --batch 256      memory, FLOPs, time of every optimizer
@@ -130,6 +132,22 @@ const suite = program
   .option("--resume <folder>", "go on with what was begun there");
 addEngineOptions(suite).action(async (flags: SuiteFlags) => {
   await (await import("./suite.js")).suite(flags);
+});
+
+const study = program
+  .command("study [name]")
+  .summary("answer one question about optimizers by measuring: condition, batch, staleness, ...")
+  .description(
+    "Measures the points of a study, draws them, and says what they say beside what is expected: condition number, size\n" +
+      "of batch, staleness of curvature, cost of inversion, damping, switching from first to second order. Without a name,\n" +
+      "lists the studies.",
+  )
+  .option("--quick", "a small grid, within a minute on one core (default: within ten)")
+  .option("--seed <number>", "of initial values and batches (default: 0)")
+  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
+  .option("--resume <folder>", "go on with what was begun there");
+addEngineOptions(study).action(async (name: string | undefined, flags: StudyFlags) => {
+  await (await import("./study.js")).study(name, flags);
 });
 
 const probe = program

@@ -52,6 +52,13 @@ export interface SuiteFlags extends EngineFlags {
   readonly resume?: string;
   readonly json?: boolean;
 }
+export interface StudyFlags extends EngineFlags {
+  readonly quick?: boolean;
+  readonly seed?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly json?: boolean;
+}
 export interface ProbeFlags extends EngineFlags {
   readonly run?: string;
   readonly kind?: string;
@@ -291,7 +298,7 @@ export function readLimits(
 
 /** @throws UsageError when a flag is given that a resumed run cannot change. */
 export function refuseWithResume(
-  flags: RaceFlags | SuiteFlags | TrainFlags | TuneFlags,
+  flags: RaceFlags | StudyFlags | SuiteFlags | TrainFlags | TuneFlags,
   problem: string | undefined,
   changeable: readonly string[],
 ): void {

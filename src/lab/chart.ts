@@ -23,11 +23,15 @@ export interface Chart {
   readonly description: string;
   readonly xLabel: string;
   readonly yLabel: string;
+  /** Default: linear. */
+  readonly xScale?: "linear" | "log";
   readonly yScale: "linear" | "log";
   readonly yFormat: (value: number) => string;
   readonly xFormat: (value: number) => string;
-  /** Where the axis begins (default: 0). */
+  /** Where a linear axis begins (default: 0). */
   readonly xFrom?: number;
+  /** Whether every point has a mark: where they are few. */
+  readonly marked?: boolean;
   readonly series: readonly Series[];
   /** A horizontal line: the target. */
   readonly rule?: { readonly y: number; readonly label: string } | undefined;
@@ -66,11 +70,13 @@ export function logTicks(low: number, high: number): number[] {
 }
 
 export function drawChart(chart: Chart): string {
-  const log = chart.yScale === "log";
+  const [logX, log] = [chart.xScale === "log", chart.yScale === "log"];
   const usable = (value: number) => Number.isFinite(value) && (!log || value > 0);
   const series = chart.series.map((one) => ({
     ...one,
-    points: one.points.filter((p) => usable(p.y)).map((p) => ({ ...p, low: usable(p.low) ? p.low : p.y })),
+    points: one.points
+      .filter((p) => usable(p.y) && (!logX || p.x > 0))
+      .map((p) => ({ ...p, low: usable(p.low) ? p.low : p.y })),
   }));
   const points = series.flatMap((one) => one.points);
   const xs = points.map((p) => p.x);
@@ -85,18 +91,21 @@ export function drawChart(chart: Chart): string {
   if (points.length === 0)
     return `${head}<text class="axis" x="${width / 2}" y="${height / 2}" text-anchor="middle">nothing was measured</text></svg>`;
 
-  const [xLow, xHigh] = [Math.min(chart.xFrom ?? 0, minimum(xs)), maximum(xs) || 1];
+  const along = logX ? Math.log10 : (value: number) => value;
+  const xLow = along(logX ? minimum(xs) : Math.min(chart.xFrom ?? 0, minimum(xs)));
+  const xHigh = along(maximum(xs) || 1);
   const [yMin, yMax] = [minimum(ys), maximum(ys)];
   const position = log ? Math.log10 : (value: number) => value;
   const pad = (position(yMax) - position(yMin)) * 0.04 || Math.abs(position(yMax)) * 0.1 || 0.5;
   const [yLow, yHigh] = [position(yMin) - pad, position(yMax) + pad];
   const right = width - margin.right;
   const bottom = height - margin.bottom;
-  const x = (value: number) => margin.left + ((value - xLow) / (xHigh - xLow || 1)) * (right - margin.left);
+  const x = (value: number) =>
+    margin.left + ((along(value) - xLow) / (xHigh - xLow || 1)) * (right - margin.left);
   const y = (value: number) => bottom - ((position(value) - yLow) / (yHigh - yLow)) * (bottom - margin.top);
   const at = (a: number, b: number) => `${round(a)},${round(b)}`;
 
-  const xTicks = linearTicks(xLow, xHigh, 6);
+  const xTicks = logX ? logTicks(10 ** xLow, 10 ** xHigh) : linearTicks(xLow, xHigh, 6);
   const yTicks = log ? logTicks(10 ** yLow, 10 ** yHigh) : linearTicks(yLow, yHigh, 6);
   const parts = [head];
   for (const tick of yTicks) {
@@ -130,11 +139,11 @@ export function drawChart(chart: Chart): string {
   }
   for (const { points: own, colour, label } of series) {
     if (own.length === 0) continue;
-    const last = own.at(-1)!;
+    const ends = chart.marked ? own : own.slice(-1);
     parts.push(
       `<g class="s${colour % 8} d${Math.floor(colour / 8) % 2}"><title>${escapeText(label)}</title>` +
         `<polyline class="line" points="${own.map((p) => at(x(p.x), y(p.y))).join(" ")}"/>` +
-        `<circle class="end" cx="${round(x(last.x))}" cy="${round(y(last.y))}" r="3.5"/></g>`,
+        `${ends.map((p) => `<circle class="end" cx="${round(x(p.x))}" cy="${round(y(p.y))}" r="3.5"/>`).join("")}</g>`,
     );
   }
   return `${parts.join("\n")}</svg>`;

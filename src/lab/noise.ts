@@ -23,6 +23,7 @@ import { rademacher } from "../curvature/vector.js";
 import { random } from "../nn/random.js";
 import type { Optimizer } from "../optimizers/optimizer.js";
 import { UserError } from "./errors.js";
+import { powerLaw } from "./fit.js";
 import type { ProblemInstance } from "./problem.js";
 import { median } from "./score.js";
 
@@ -231,16 +232,8 @@ const namedFactors = ({ blocks, factors }: ReturnType<typeof kroneckerFactors>):
 function quantityOf(name: string, spread: ReturnType<typeof batchSpread>): Quantity {
   const sizes = spread.sizes();
   // Sizes of few batches say little about a variance.
-  const points = sizes
-    .filter(({ batches, variance }) => batches >= 4 && variance > 0)
-    .map(({ batch, variance }) => [Math.log(batch), Math.log(variance)] as const);
-  const [x, y] = [0, 1].map((k) => points.reduce((sum, point) => sum + point[k]!, 0) / points.length) as [
-    number,
-    number,
-  ];
-  const slope =
-    points.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) /
-    points.reduce((sum, [a]) => sum + (a - x) ** 2, 0);
+  const points = sizes.filter(({ batches }) => batches >= 4);
+  const slope = powerLaw(points.map(({ batch, variance }) => [batch, variance])).exponent;
   return { name, noise: spread.noise(), sizes, slope };
 }
 

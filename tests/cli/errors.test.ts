@@ -49,6 +49,20 @@ beforeAll(() => {
 /** What is wrong: arguments, exit code, and what the one line says (value and remedy). */
 const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
   ["an unknown data set", ["train", "digit-mlp"], 1, /no problem "digit-mlp"; did you mean digits-mlp\?/],
+  ["an unknown study", ["study", "swich"], 1, /no study "swich"; did you mean switch\?/],
+  [
+    "flags without a study",
+    ["study", "--quick"],
+    2,
+    /--quick is given without a study; name one of condition/,
+  ],
+  ["a study to go on with that is none", ["study", "--resume", "good"], 1, /"good" holds no study/],
+  [
+    "a study beside one to go on with",
+    ["study", "batch", "--resume", "good"],
+    2,
+    /"batch" is given beside --resume/,
+  ],
   ["an unknown optimizer", ["race", table, "-o", "adm"], 1, /no optimizer "adm"; did you mean adam/],
   [
     "an unknown setting",
