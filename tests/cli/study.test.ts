@@ -42,7 +42,7 @@ describe("thalweg study", () => {
 });
 
 describe("a chart with logarithmic axes", () => {
-  const points = [1, 10, 100, 1000].map((x) => ({ x, y: 5 * x ** 2, low: 5 * x ** 2, high: 5 * x ** 2 }));
+  const points = [1, 10, 100, 1000, 10_000].map((x) => ({ x, y: 5 * x ** 2, low: 5 * x ** 2, high: 5 * x ** 2 }));
   const chart: Chart = {
     id: "square",
     title: "y = 5x²",
@@ -62,22 +62,22 @@ describe("a chart with logarithmic axes", () => {
       Number(x),
       Number(y),
     ]);
-    expect(marks).toHaveLength(4);
+    expect(marks).toHaveLength(5);
     const [dx, dy] = [marks[1]![0]! - marks[0]![0]!, marks[1]![1]! - marks[0]![1]!];
     marks.forEach(([x, y], k) => {
       expect(Math.abs(x! - (marks[0]![0]! + k * dx))).toBeLessThan(0.3);
       expect(Math.abs(y! - (marks[0]![1]! + k * dy))).toBeLessThan(0.3);
     });
     expect([dx > 0, dy < 0]).toEqual([true, true]);
-    expect(svg).toContain(">1000</text>");
+    expect(svg).toContain(">10000</text>");
   });
   it("is the same in characters", () => {
-    const text = stripVTControlCharacters(drawPlot(chart, 31, 7));
+    const text = stripVTControlCharacters(drawPlot(chart, 41, 9));
     const lines = text.split("\n");
-    const field = lines.slice(1, 8).map((line) => line.slice(line.search(/[│|]/) + 1));
-    // Four marks, ten columns and two rows apart, from the lower left to the upper right.
-    expect(field.map((line) => line.indexOf("x"))).toEqual([30, -1, 20, -1, 10, -1, 0]);
-    expect(lines.at(-3)!.trim().split(/ +/)).toEqual(["1", "10", "100", "1000"]);
+    const field = lines.slice(1, 10).map((line) => line.slice(line.search(/[│|]/) + 1));
+    // Five marks, ten columns and two rows apart, from the lower left to the upper right.
+    expect(field.map((line) => line.indexOf("x"))).toEqual([40, -1, 30, -1, 20, -1, 10, -1, 0]);
+    expect(lines.at(-3)!.trim().split(/ +/)).toEqual(["1", "10", "100", "1000", "10000"]);
     expect(lines.at(-1)).toBe("x square");
     expect(drawPlot({ ...chart, series: [] })).toContain("nothing was measured");
   });
