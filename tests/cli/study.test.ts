@@ -42,7 +42,12 @@ describe("thalweg study", () => {
 });
 
 describe("a chart with logarithmic axes", () => {
-  const points = [1, 10, 100, 1000, 10_000].map((x) => ({ x, y: 5 * x ** 2, low: 5 * x ** 2, high: 5 * x ** 2 }));
+  const points = [1, 10, 100, 1000, 10_000].map((x) => ({
+    x,
+    y: 5 * x ** 2,
+    low: 5 * x ** 2,
+    high: 5 * x ** 2,
+  }));
   const chart: Chart = {
     id: "square",
     title: "y = 5x²",
