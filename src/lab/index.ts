@@ -52,6 +52,9 @@ export {
   readRun,
   resumeRun,
 } from "./store.js";
+export { findStudy, studies } from "./studies/registry.js";
+export { readStudy, runStudy, type StudyRecord, type StudySettings } from "./studies/run-study.js";
+export type { Lab, Point, Reading, Study, Task } from "./studies/study.js";
 export {
   benchmarkScore,
   type Cell,

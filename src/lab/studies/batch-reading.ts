@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Section } from "../account.js";
 import { type BatchLaw, batchLaw, type PowerLaw, powerLaw, type XY } from "../fit.js";
 import { formatCount, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, right, seriesOf, short } from "./series.js";
+import { describeSeries, exponentOf, list, right, seriesOf, short, twoDigits } from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const methodNames = ["adam", "kfac"] as const;
@@ -111,15 +111,15 @@ function paragraph(
     return "Too few sizes are measured where both methods reach the target.";
   const critical = fits.map(({ method, slope, law }) =>
     Number.isFinite(law.criticalBatch)
-      ? `${method}'s steps fall as B^${slope.exponent.toFixed(2)} over all sizes, towards a floor of ${formatSignificant(law.leastSteps, 2)} with a critical batch of ${formatSignificant(law.criticalBatch, 2)}`
-      : `${method}'s steps fall as B^${slope.exponent.toFixed(2)} without a floor within the measured sizes`,
+      ? `${method}'s steps fall as B^${twoDigits(slope.exponent)} over all sizes, towards a floor of ${formatSignificant(law.leastSteps, 2)} with a critical batch of ${formatSignificant(law.criticalBatch, 2)}`
+      : `${method}'s steps fall as B^${twoDigits(slope.exponent)} without a floor within the measured sizes`,
   );
   const most = benefit.reduce((a, b) => (b[1] > a[1] ? b : a));
   const missed = points.filter(({ steps }) => steps === null);
   const crossing = benefit.find(([, ratio]) => ratio > 1);
   return [
     `K-FAC needs ${formatSignificant(first[1], 2)} times fewer steps than Adam at B = ${short(first[0])} and ${formatSignificant(last[1], 2)} times fewer at B = ${short(last[0])}; the most is ${formatSignificant(most[1], 2)} at B = ${short(most[0])}.`,
-    `The benefit goes as B^${trend.exponent.toFixed(2)}${Number.isNaN(trend.error) ? "" : ` ± ${trend.error.toFixed(2)}`}: ${trend.exponent >= growth ? "it grows with the batch, as is expected" : trend.exponent <= -growth ? "it shrinks as the batch grows, against what is expected" : "it hardly depends on the batch, against what is expected"}.`,
+    `The benefit goes as B^${twoDigits(trend.exponent)}${Number.isNaN(trend.error) ? "" : ` ± ${trend.error.toFixed(2)}`}: ${trend.exponent >= growth ? "it grows with the batch, as is expected" : trend.exponent <= -growth ? "it shrinks as the batch grows, against what is expected" : "it hardly depends on the batch, against what is expected"}.`,
     ...(crossing === undefined
       ? ["K-FAC needs more steps at every size."]
       : crossing !== first

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, solveFor, type XY } from "../fit.js";
 import { formatCount, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, pivot, right, seriesOf, short } from "./series.js";
+import { describeSeries, exponentOf, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const methodNames = [
@@ -109,7 +109,7 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
   if (told.length === 0) return "Too few points are measured for an exponent.";
   const each = told.map(
     ({ method, theory, law, agrees }) =>
-      `${method} as κ^${law.exponent.toFixed(2)}` +
+      `${method} as κ^${twoDigits(law.exponent)}` +
       (theory === undefined ? "" : ` (theory ${theory}: ${agrees ? "holds" : "does not hold"})`),
   );
   const bent = told.filter(({ law, last }) => Math.abs(last - law.exponent) > agreement);
@@ -126,7 +126,7 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
     `Iterations grow: ${list(each)}.`,
     ...bent.map(
       ({ method, last, law }) =>
-        `${method} ${last < law.exponent ? "flattens" : "steepens"}: between the last two conditions the exponent is ${last.toFixed(2)}` +
+        `${method} ${last < law.exponent ? "flattens" : "steepens"}: between the last two conditions the exponent is ${twoDigits(last)}` +
         (method === "conjugate gradients" && last < law.exponent
           ? `, since exact arithmetic ends after n = ${formatCount(size)}.`
           : "."),
@@ -155,7 +155,7 @@ const exponents = (fits: readonly ConditionFit[]): Section => ({
   rows: fits.map(({ method, law, last, theory, agrees }) => [
     method,
     exponentOf(law),
-    Number.isNaN(last) ? "—" : last.toFixed(2),
+    Number.isNaN(last) ? "—" : twoDigits(last),
     theory === undefined ? "—" : String(theory),
     agrees === undefined ? "" : agrees ? "holds" : "does not hold",
   ]),

@@ -4,7 +4,7 @@ import type { InverseMethod } from "../../curvature/kronecker/index.js";
 import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, solveFor, valueAt, type XY } from "../fit.js";
 import { formatCount, formatSeconds, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, pivot, right, seriesOf, short } from "./series.js";
+import { describeSeries, exponentOf, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const inversions = ["cholesky", "eigen", "newtonSchulz"] as const satisfies readonly InverseMethod[];
@@ -145,7 +145,7 @@ function paragraph(points: readonly InversionPoint[], fits: readonly InversionFi
   const interval = intervalOf(points, "cholesky", widest);
   const speed = ({ width, seconds }: InversionPoint) => formatSignificant((1e-9 * width ** 3) / seconds, 2);
   return [
-    `Over the largest three widths times grow: ${list(told.map(({ operation, large }) => `${operation} as d^${large.exponent.toFixed(2)}`))}.`,
+    `Over the largest three widths times grow: ${list(told.map(({ operation, large }) => `${operation} as d^${twoDigits(large.exponent)}`))}.`,
     ...(cholesky && eigen && schulz
       ? [
           `At d = ${formatCount(widest)} an inverse by Cholesky takes ${formatSeconds(cholesky.seconds)}, by eigenvectors ${formatSignificant(eigen.seconds / cholesky.seconds, 2)} times that, by Newton–Schulz ${formatSignificant(schulz.seconds / cholesky.seconds, 2)} times.`,

@@ -44,11 +44,14 @@ export function short(value: number): string {
   return value >= 1000 && value < 1e7 ? formatCount(value) : formatSignificant(value, 3);
 }
 
+/** "0.98"; never "-0.00". */
+export const twoDigits = (value: number): string => value.toFixed(2).replace(/^-0\.00$/, "0.00");
+
 /** "0.98 ± 0.01" */
 export const exponentOf = ({ exponent, error }: PowerLaw): string =>
   Number.isNaN(exponent)
     ? "—"
-    : `${exponent.toFixed(2)}${Number.isNaN(error) ? "" : ` ± ${error.toFixed(2)}`}`;
+    : `${twoDigits(exponent)}${Number.isNaN(error) ? "" : ` ± ${error.toFixed(2)}`}`;
 
 export const list = (items: readonly string[]): string =>
   items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;

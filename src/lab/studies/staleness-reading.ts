@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, type XY } from "../fit.js";
 import { formatCount, formatSeconds, formatSignificant } from "../format.js";
-import { describeSeries, list, pivot, right, seriesOf, short } from "./series.js";
+import { describeSeries, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
 import type { Reading, Verdict } from "./study.js";
 
 export const schemeNames = [
@@ -166,7 +166,7 @@ function paragraph(schemesRead: readonly SchemeReading[], spreads: readonly (num
   const each = schemesRead.map(({ scheme, exponent, fewest, missed, fastest }) => {
     const spread = spreads[schemeNames.indexOf(scheme)];
     return [
-      `With ${scheme}, steps go as T^${exponent.exponent.toFixed(2)} (fewest, ${formatCount(fewest.steps!)}, at T = ${fewest.interval})`,
+      `With ${scheme}, steps go as T^${twoDigits(exponent.exponent)} (fewest, ${formatCount(fewest.steps!)}, at T = ${fewest.interval})`,
       ...(spread === undefined
         ? []
         : [
