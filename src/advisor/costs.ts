@@ -243,14 +243,22 @@ function communicationOf(
   };
 }
 
-/** Factors that one layer makes large: an output head over a vocabulary. */
+/** The order of a factor from which on one layer makes the others small: an output head over a vocabulary, a table of words. */
+const wide = 16_384;
+
+/** Layers whose dense factors are more than a method can bear, with the number: of a table of words it is not even made. */
 function wideFactors({ layers }: Architecture, state: readonly Amount[]): string[] {
   if (!state.some(({ part }) => part === "factors")) return [];
+  const price = (order: number) =>
+    `of order ${order.toLocaleString("en-US")}: ${describeBytes(stateBytes * order ** 2)}, and ${formatPower(order ** 3)} FLOP an inverse`;
   return layers.flatMap(({ name, kind, inputs, outputs }) => {
     const [side, order] = outputs > inputs ? ["output", outputs] : ["input", inputs];
-    if (order < 16_384 || (kind !== "dense" && kind !== "conv2d")) return [];
+    if (order < wide) return [];
+    if (kind === "embedding" && side === "input")
+      return [`${name}: the factor of its words would be ${price(order)}; only its diagonal is kept`];
+    if (kind !== "dense" && kind !== "conv2d") return [];
     return [
-      `${name}: the factor of its ${side} side is dense, of order ${order.toLocaleString("en-US")}: ${describeBytes(stateBytes * order ** 2)}, and ${formatPower(order ** 3)} FLOP an inverse; leave this layer to another method`,
+      `${name}: the factor of its ${side} side is dense, ${price(order)}; leave this layer to another method`,
     ];
   });
 }
