@@ -8,7 +8,7 @@
  *     <problem>/<optimizer>/study-<s>/trial-<k>/      one run each (store.ts); the last one is "fresh"
  *
  * What counts is the seconds of steps until the target on held-out data: batches, evaluations, files and compilation are in
- * nobody's time. Since only the best trial of a study counts, a trial may take no longer than the best before it.
+ * nobody's time; where a policy learns by playing, that is. Since only the best trial of a study counts, a trial may take no longer than the best before it.
  * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
@@ -35,7 +35,7 @@ import {
   validate,
 } from "../settings.js";
 import { type StopReason, stopReasons } from "../stop.js";
-import { beginFolder, makeFolder, readRecord, replaceFile } from "../store.js";
+import { beginFolder, type Measurement, makeFolder, readRecord, replaceFile } from "../store.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
 import {
   evaluateShare,
@@ -63,7 +63,7 @@ const trialSchema = v.strictObject({
   seed: number,
   /** With everything that differs from the optimizer's own defaults. */
   settings: optimizerSettingsSchema,
-  /** Seconds of steps until the target, the drawing of batches not among them; null: not reached. */
+  /** Seconds of steps until the target, the drawing of batches not among them, but playing; null: not reached. */
   seconds: v.nullable(number),
   /** The same with the batches: what limits are counted in. */
   withBatches: v.nullable(number),
@@ -268,7 +268,7 @@ async function runSlot(
     const arrived = result.reached && result.reached.seconds <= limit ? result.reached : undefined;
     return {
       ...about,
-      seconds: arrived ? arrived.seconds - (arrived.phases?.batches ?? 0) : null,
+      seconds: arrived ? arrived.seconds - drawing(problem, arrived) : null,
       withBatches: arrived?.seconds ?? null,
       trained: result.seconds,
       steps: result.steps,
@@ -283,6 +283,10 @@ async function runSlot(
     throw error;
   }
 }
+
+/** Seconds of drawing batches, which are in nobody's time; playing is what a policy learns by. */
+const drawing = ({ task }: Problem, { phases }: Measurement): number =>
+  task === "reinforcement-learning" ? 0 : (phases?.batches ?? 0);
 
 /** The settings of a trial: those that suit the problem, or a point of the catalogue's ranges beside them. */
 export function pointOf(
