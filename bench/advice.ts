@@ -26,7 +26,8 @@ import { createRuntime } from "../src/runtime/runtime.js";
 
 interface Scenario {
   readonly problem: string;
-  readonly task: Task;
+  /** Where the problem names none. */
+  readonly task?: Task;
   /** Where the problem has none, or none for some seconds. */
   readonly target?: Target;
   readonly batch?: number;
@@ -49,14 +50,12 @@ function friedman(): string {
   return `table:file=${file},target=y`;
 }
 
-const image = { task: "image-classification", rivals: ["sgd", "momentum", "adam", "muon", "kfac"] } as const;
+const image = { rivals: ["sgd", "momentum", "adam", "muon", "kfac"] } as const;
 const equation = {
-  task: "differential-equation",
   target: { metric: "l2Error", value: 1e-4, goal: "min" },
   rivals: ["newton", "kfac", "hessianFree", "lbfgs", "naturalGradient", "adam"],
 } as const;
 const recurrence = {
-  task: "recurrent",
   evaluateEvery: 20,
   rivals: ["adam", "momentum", "sgd", "nesterov", "kfac", "muon", "hessianFree"],
 } as const;
@@ -73,13 +72,19 @@ const scenarios: Readonly<Record<string, () => Scenario>> = {
   }),
   autoencoder: () => ({
     problem: "autoencoder:encoder=256-64-16",
-    task: "regression",
     target: { metric: "trainingError", value: 12, goal: "min" },
     batch: 512,
     rivals: ["kfac", "momentum", "adam", "sgd", "soap"],
   }),
   addition: () => ({ problem: "addition:length=50", ...recurrence }),
+  multiplication: () => ({ problem: "multiplication:length=50", ...recurrence }),
   "temporal-order": () => ({ problem: "temporal-order:length=50", ...recurrence }),
+  "copy-memory": () => ({ problem: "copy-memory", ...recurrence }),
+  "fine-tune": () => ({
+    problem: "fine-tune",
+    evaluateEvery: 1,
+    rivals: ["adam", "momentum", "kfac", "muon", "sgd"],
+  }),
   "pinn-poisson": () => ({ problem: "pinn-poisson", ...equation }),
   "pinn-heat": () => ({ problem: "pinn-heat", ...equation }),
 };
@@ -158,6 +163,8 @@ for (const name of values.problems.split(" ")) {
     throw new Error(`there is no scenario ${name}; there are ${Object.keys(scenarios).join(", ")}`);
   const scenario = create();
   const problem = openProblem(readProblem(scenario.problem));
+  const task = problem.task ?? scenario.task;
+  if (!task) throw new Error(`${scenario.problem} has no task`);
   const race: Race = {
     target: scenario.target ?? problem.defaults.target!,
     batch: scenario.batch ?? problem.defaults.batch,
@@ -169,7 +176,7 @@ for (const name of values.problems.split(" ")) {
     hardware,
     precision: "f32",
     workers: 1,
-    task: scenario.task,
+    task,
     phase: "early",
     budget: "moderate",
     expertise: "medium",
