@@ -7,6 +7,7 @@ import {
   type AdviseFlags,
   addEngineOptions,
   addLimitOptions,
+  type CompareFlags,
   type CostFlags,
   type InfoFlags,
   type ListFlags,
@@ -50,6 +51,7 @@ Examples:
   thalweg train --resume runs/cnn --steps 4000
   thalweg suite --quick                          eight optimizers on a few problems, tuned alike and scored
   thalweg study condition --quick                how iterations grow with the condition number
+  thalweg compare thalweg-runs/race              do optimizers find different solutions?
   thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
   thalweg advise config.json --task language-model --batch 8 --hardware h100
   thalweg costs 784-1000-500-10 --batch 256      memory, FLOPs, time of every optimizer
@@ -166,6 +168,27 @@ const probe = program
   .option("--out <file>", "writes a page too: spectrum, eigenvalues, layers");
 addEngineOptions(probe).action(async (problem: string | undefined, flags: ProbeFlags) => {
   await (await import("./probe.js")).probe(problem, flags);
+});
+
+const compare = program
+  .command("compare [folders...]")
+  .summary("compare the solutions that races and runs came to")
+  .description(
+    "Compares the last parameters of runs of one problem, by folders of races and of runs: training and test loss,\n" +
+      "sharpness (eigenvalues, trace, the rise within a ball), spectra, and the loss along the lines between them.",
+  )
+  .option("--seed <number>", "of batches and estimates (default: 0)")
+  .option("--batch <size>", "examples in a batch (default: the problem's)")
+  .option("--batches <count>", "batches whose mean loss has the curvature (default: 1,024 examples)")
+  .option("--top <count>", "largest eigenvalues of each (default: 5)")
+  .option("--rho <radius>", "of the ball of SAM's sharpness (default: 0.05)")
+  .option("--adaptive-rho <radius>", "of the ball of the adaptive sharpness (default: 0.5)")
+  .option("--ascent <steps>", "steps of ascent in a ball; the first is SAM's (default: 10)")
+  .option("--points <count>", "of each line, its ends among them (default: 21)")
+  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
+  .option("--resume <folder>", "go on with what was begun there");
+addEngineOptions(compare).action(async (folders: readonly string[], flags: CompareFlags) => {
+  await (await import("./compare.js")).compare(folders, flags);
 });
 
 const noise = program

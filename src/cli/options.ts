@@ -70,6 +70,19 @@ export interface ProbeFlags extends EngineFlags {
   readonly out?: string;
   readonly json?: boolean;
 }
+export interface CompareFlags extends EngineFlags {
+  readonly seed?: string;
+  readonly batch?: string;
+  readonly batches?: string;
+  readonly top?: string;
+  readonly points?: string;
+  readonly rho?: string;
+  readonly adaptiveRho?: string;
+  readonly ascent?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly json?: boolean;
+}
 export interface NoiseFlags extends EngineFlags {
   readonly run?: string;
   readonly seed?: string;
@@ -298,7 +311,7 @@ export function readLimits(
 
 /** @throws UsageError when a flag is given that a resumed run cannot change. */
 export function refuseWithResume(
-  flags: RaceFlags | StudyFlags | SuiteFlags | TrainFlags | TuneFlags,
+  flags: CompareFlags | RaceFlags | StudyFlags | SuiteFlags | TrainFlags | TuneFlags,
   problem: string | undefined,
   changeable: readonly string[],
 ): void {

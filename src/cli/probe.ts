@@ -14,7 +14,7 @@ import type { ProblemSettings } from "../lab/settings.js";
 import { readArrays, readRun } from "../lab/store.js";
 import { type ProbeFlags, readCount, readEngine, readProblem } from "./options.js";
 import { namedProblem, openRuntime, quote, tellPlayers } from "./setup.js";
-import { formatSection, plain, print, printJson, unicode } from "./text.js";
+import { block, formatSection, plain, print, printJson } from "./text.js";
 
 const kinds: readonly CurvatureKind[] = [
   "hessian",
@@ -133,15 +133,9 @@ function picture(grid: Float64Array, density: Float64Array): string {
   const levels = heights.map((height) =>
     height > 0 ? Math.max(0, (Math.log10(height) - highest + decades) / decades) : 0,
   );
-  const blocks = unicode
-    ? [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
-    : [" ", ".", ".", ":", ":", "|", "|", "#", "#"];
   const lines = Array.from({ length: rows }, (_, row) =>
     levels
-      .map((level) => {
-        const filled = level * rows - (rows - 1 - row);
-        return blocks[Math.round(8 * Math.min(1, Math.max(0, filled)))]!;
-      })
+      .map((level) => block(level * rows - (rows - 1 - row)))
       .join("")
       .trimEnd(),
   );

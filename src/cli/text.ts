@@ -24,7 +24,20 @@ export const plain = (text: string): string =>
         .replaceAll("×", "x")
         .replaceAll("⊗", "(x)")
         .replaceAll("θ", "theta")
+        .replaceAll("₀", "0")
+        .replaceAll("₁", "1")
+        .replaceAll("λ", "lambda")
+        .replaceAll("ρ", "rho")
+        .replaceAll("‖", "|")
+        .replaceAll("−", "-")
         .replaceAll("·", "|");
+
+const blocks = unicode
+  ? [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
+  : [" ", ".", ".", ":", ":", "|", "|", "#", "#"];
+
+/** A column of a picture, as much of it filled as the level tells: 0 to 1. */
+export const block = (level: number): string => blocks[Math.round(8 * Math.min(1, Math.max(0, level)))]!;
 
 export interface Column {
   readonly title: string;

@@ -13,6 +13,17 @@ export {
   text,
 } from "../optimizers/settings.js";
 export { UserError } from "./errors.js";
+export {
+  type Comparison,
+  type ComparisonOptions,
+  type ComparisonSettings,
+  readComparison,
+  runComparison,
+} from "./generalization/comparison.js";
+export { barrier, separation } from "./generalization/path.js";
+export { type Sharpness, type SharpnessOptions, sharpness } from "./generalization/sharpness.js";
+export { findSubjects, type Subject } from "./generalization/subjects.js";
+export { openSurface, type Solution, type Surface, type SurfaceOptions } from "./generalization/surface.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
 export {
   type DriftOptions,

@@ -53,6 +53,8 @@ export interface ProblemInstance {
   evaluate(): Record<string, number>;
   /** With validation data: the metrics on the test data, which decides nothing. */
   test?(): Record<string, number>;
+  /** The metrics over all of the training data, as they are stored; absent where these are drawn without end. */
+  evaluateTraining?(): Record<string, number>;
   release(): void;
 }
 

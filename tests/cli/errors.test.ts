@@ -230,6 +230,15 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
     /--batches is "1"; use a whole number of at least 2/,
   ],
   ["a folder without a run to probe", ["probe", "--run", "good"], 1, /"good" holds no run/],
+  ["nothing to compare", ["compare"], 2, /name folders of races or runs/],
+  ["a folder to compare that has no run", ["compare", "good"], 1, /"good" holds neither a race nor a run/],
+  ["a folder to compare that is none", ["compare", "none"], 1, /"none" does not exist; name folders/],
+  [
+    "a line of one point",
+    ["compare", "good", "--points", "1"],
+    2,
+    /--points is "1"; use a whole number of at least 2/,
+  ],
   ["an unknown optimizer to show", ["optimizers", "adamm"], 1, /no optimizer "adamm"; did you mean adam/],
   ["an unknown name to list", ["list", "adamm"], 1, /no problem or optimizer "adamm"; did you mean adam/],
   [

@@ -82,6 +82,7 @@ export const startSupervised =
         ...measure.run(validation ?? test),
       }),
       ...(validation ? { test: () => measure.run(test) } : {}),
+      ...(typeof train !== "function" && { evaluateTraining: () => measure.run(train) }),
       release() {
         measure.release();
         objective.release();

@@ -1,0 +1,247 @@
+/**
+ * Do optimizers find different solutions? The last parameters of runs of one problem, measured where they lie and along
+ * the straight lines between them.
+ *
+ *     comparison.json    what is compared and how, written first
+ *     measured.jsonl     a line for each solution and each pair, as they are done; report.html is made of them
+ *
+ * A comparison that was interrupted goes on where it was.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import type { Runtime } from "../../runtime/runtime.js";
+import { UserError } from "../errors.js";
+import { whileLocked } from "../lock.js";
+import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
+import type { Problem } from "../problem.js";
+import { engineSettingsSchema, parseJson, problemSettingsSchema, validate } from "../settings.js";
+import { beginFolder, makeFolder, readArrays, readRecord, replaceFile } from "../store.js";
+import { digestOf, type Subject, subjectSchema } from "./subjects.js";
+import { type Line, lineSchema, openSurface, type Solution, solutionSchema } from "./surface.js";
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+
+const comparisonSettingsSchema = v.strictObject({
+  problem: problemSettingsSchema,
+  /** Of races and runs, as they were named. */
+  folders: v.pipe(v.array(v.string()), v.minLength(1)),
+  subjects: v.pipe(v.array(subjectSchema), v.minLength(1), v.maxLength(1000)),
+  seed: index,
+  batch: count,
+  batches: count,
+  top: count,
+  radius: positive,
+  adaptiveRadius: positive,
+  ascent: count,
+  points: v.pipe(count, v.minValue(2)),
+  engine: engineSettingsSchema,
+});
+export type ComparisonSettings = v.InferOutput<typeof comparisonSettingsSchema>;
+
+const recordSchema = v.object({
+  format: v.literal("thalweg-comparison"),
+  version: v.literal(1),
+  created: v.string(),
+  settings: comparisonSettingsSchema,
+  environment: environmentSchema,
+});
+
+const measuredSchema = v.variant("kind", [
+  v.object({ kind: v.literal("solution"), subject: index, ...solutionSchema.entries }),
+  v.object({ kind: v.literal("line"), from: index, to: index, ...lineSchema.entries }),
+]);
+type Measured = v.InferOutput<typeof measuredSchema>;
+
+/** Two subjects by their places in the list. */
+export interface Pair {
+  readonly from: number;
+  readonly to: number;
+  /** Equal seeds begin with equal parameters, and see equal batches where these are of one size. */
+  readonly sameStart: boolean;
+}
+
+export interface Comparison {
+  readonly folder: string;
+  readonly created: string;
+  readonly settings: ComparisonSettings;
+  readonly environment: Environment;
+  readonly solutions: readonly { readonly subject: Subject; readonly solution: Solution | undefined }[];
+  readonly lines: readonly (Pair & { readonly line: Line | undefined })[];
+}
+
+export interface ComparisonOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Before each part: what is measured, how many of how many are done, and estimated seconds until the end. */
+  readonly onPart?:
+    | ((what: string, done: number, total: number, secondsLeft: number | undefined) => void)
+    | undefined;
+}
+
+/**
+ * Which lines are measured: between all runs of one seed, and, of each two optimizers (and each with itself), from
+ * every seed to the next.
+ */
+export function pairsOf(subjects: readonly Pick<Subject, "label" | "seed">[]): Pair[] {
+  const labels = [...new Set(subjects.map(({ label }) => label))];
+  const seeds = [...new Set(subjects.map(({ seed }) => seed))].sort((a, b) => a - b);
+  const pairs = subjects.flatMap((a, from) =>
+    subjects.flatMap((b, to): Pair[] => {
+      if (from === to || labels.indexOf(a.label) > labels.indexOf(b.label)) return [];
+      if (a.seed === b.seed) return [{ from, to, sameStart: true }];
+      return seeds.indexOf(b.seed) === seeds.indexOf(a.seed) + 1 ? [{ from, to, sameStart: false }] : [];
+    }),
+  );
+  return [...pairs.filter((pair) => pair.sameStart), ...pairs.filter((pair) => !pair.sameStart)];
+}
+
+export const nameOf = ({ label, seed }: Subject): string => `${label}, seed ${seed}`;
+
+const fileOf = (folder: string) => join(folder, "comparison.json");
+const measuredOf = (folder: string) => join(folder, "measured.jsonl");
+
+const readRecordFile = (folder: string) =>
+  readRecord(fileOf(folder), recordSchema, () =>
+    existsSync(folder)
+      ? `"${folder}" holds no comparison: it has no comparison.json; name the folder that --out made`
+      : `"${folder}" does not exist; name the folder of a comparison`,
+  );
+
+/** What a comparison compares and how. @throws UserError when there is none or it is damaged. */
+export const readComparisonSettings = (folder: string): ComparisonSettings => readRecordFile(folder).settings;
+
+function readMeasured(folder: string): Measured[] {
+  const path = measuredOf(folder);
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
+  return lines.map((line, k) => {
+    const place = `${path}:${k + 1}`;
+    return validate(measuredSchema, parseJson(line, place), place);
+  });
+}
+
+/** A comparison as its folder tells it, whether or not it has ended. @throws UserError */
+export function readComparison(folder: string): Comparison {
+  const { created, settings, environment } = readRecordFile(folder);
+  const measured = readMeasured(folder);
+  return {
+    folder,
+    created,
+    settings,
+    environment,
+    solutions: settings.subjects.map((subject, k) => ({
+      subject,
+      solution: measured.find((one) => one.kind === "solution" && one.subject === k) as Solution | undefined,
+    })),
+    lines: pairsOf(settings.subjects).map((pair) => ({
+      ...pair,
+      line: measured.find((one) => one.kind === "line" && one.from === pair.from && one.to === pair.to) as
+        | Line
+        | undefined,
+    })),
+  };
+}
+
+/** Ends the work between two parts. */
+class Interrupted extends Error {}
+
+/**
+ * Measures all solutions and lines, or what is left of them, in its folder.
+ *
+ *     const comparison = await runComparison(runtime, problem, "compared", settings);
+ *     comparison.solutions[0]!.solution?.eigenvalues[0];
+ *
+ * @throws UserError when the folder holds something else, or a run is no longer what it was when the comparison began.
+ */
+export async function runComparison(
+  runtime: Runtime,
+  problem: Problem,
+  folder: string,
+  settings: ComparisonSettings,
+  { signal, onPart }: ComparisonOptions = {},
+): Promise<Comparison> {
+  makeFolder(folder);
+  return whileLocked(folder, async () => {
+    if (!existsSync(fileOf(folder)))
+      beginFolder(folder, "comparison.json", {
+        format: "thalweg-comparison",
+        version: 1,
+        created: new Date().toISOString(),
+        settings,
+        environment: describeEnvironment(runtime),
+      });
+    const { subjects } = settings;
+    for (const { folder: run, digest } of subjects)
+      if (digestOf(readArrays(run)) !== digest)
+        throw new UserError(
+          `"${run}" has gone on since the comparison in "${folder}" began; begin another one with --out`,
+        );
+    const measured = readMeasured(folder);
+    const keep = (one: Measured) => {
+      measured.push(one);
+      replaceFile(measuredOf(folder), measured.map((each) => `${JSON.stringify(each)}\n`).join(""));
+    };
+    const { solutions, lines } = readComparison(folder);
+    const surface = openSurface(runtime, problem, settings);
+    const total = solutions.length + lines.length;
+    const left = {
+      solution: solutions.filter(({ solution }) => !solution).length,
+      line: lines.filter(({ line }) => !line).length,
+    };
+    /** Seconds and number of those of each kind that were measured here. */
+    const spent = { solution: [0, 0], line: [0, 0] };
+    const secondsLeft = () => {
+      const of = (kind: Measured["kind"]) =>
+        left[kind] === 0 ? 0 : (left[kind] * spent[kind][0]!) / spent[kind][1]!;
+      const seconds = of("solution") + of("line");
+      return Number.isFinite(seconds) ? seconds : undefined;
+    };
+    const work = async (kind: Measured["kind"], what: string, measure: Parts) => {
+      const began = performance.now();
+      const done = total - left.solution - left.line;
+      const one = await measure(async (part) => {
+        onPart?.(`${what}: ${part}`, done, total, secondsLeft());
+        // Signals arrive only while nothing is computed.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (signal?.aborted) throw new Interrupted();
+      });
+      keep(one);
+      left[kind]--;
+      spent[kind][0]! += (performance.now() - began) / 1000;
+      spent[kind][1]!++;
+    };
+    try {
+      for (const [k, { subject, solution }] of solutions.entries())
+        if (!solution)
+          await work("solution", nameOf(subject), async (part) => ({
+            kind: "solution",
+            subject: k,
+            ...(await surface.measure(surface.read(subject.folder), surface.start(subject.seed), part)),
+          }));
+      for (const { from, to, sameStart, line } of lines)
+        if (!line) {
+          const [a, b] = [subjects[from]!, subjects[to]!];
+          await work("line", `${nameOf(a)} to ${nameOf(b)}`, async (part) => ({
+            kind: "line",
+            from,
+            to,
+            ...(await surface.line(
+              surface.read(a.folder),
+              surface.read(b.folder),
+              sameStart ? surface.start(a.seed) : undefined,
+              part,
+            )),
+          }));
+        }
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+    } finally {
+      surface.release();
+    }
+    return readComparison(folder);
+  });
+}
+
+type Parts = (onPart: (part: string) => Promise<void>) => Promise<Measured>;

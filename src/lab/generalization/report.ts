@@ -1,0 +1,206 @@
+/** A comparison as a page: one file, no network, readable on a phone, on paper and in the dark. */
+import { type Chart, drawChart, escapeText } from "../chart.js";
+import { formatBytes, formatCount, formatMetric, formatSignificant } from "../format.js";
+import { document, downloads, sectionTable, swatch } from "../page.js";
+import type { Comparison } from "./comparison.js";
+import { alongLine, countsAbove, decades, spectraOf } from "./curves.js";
+import {
+  barrierOf,
+  barriersSection,
+  bundlesOf,
+  type Group,
+  groupsOf,
+  kindsSection,
+  type Metrics,
+  metricOf,
+  performanceSection,
+  readingOf,
+  sharpnessSection,
+} from "./findings.js";
+import { lineRows, pointRows, solutionRows, spectrumRows } from "./rows.js";
+import type { Performance } from "./surface.js";
+
+export interface ComparisonContext {
+  /** "784-128-10 relu, 101,770 parameters; …" */
+  readonly problem: string;
+  readonly metrics: Metrics;
+  readonly command: string;
+}
+
+const short = (value: number) => formatSignificant(value, 3);
+const figure = (chart: Chart) =>
+  `<figure><figcaption>${escapeText(chart.title)}</figcaption>${drawChart(chart)}</figure>`;
+const listOf = (items: readonly string[]) =>
+  `<ul class="legend">${items.map((item) => `<li>${item}</li>`).join("")}</ul>`;
+
+function spectrumCharts(groups: readonly Group[]): Chart[] {
+  const spectra = spectraOf(groups, 400);
+  if (!spectra) return [];
+  const { grid, densities } = spectra;
+  const measured = groups.filter(({ runs }) => runs.length > 0);
+  const floor = Math.max(...densities.map((density) => Math.max(...density))) * 10 ** -decades;
+  const largest = Math.max(
+    ...measured.flatMap(({ runs }) => runs.map(({ solution }) => solution.eigenvalues[0]!)),
+  );
+  const exponents = Array.from({ length: 81 }, (_, k) => Math.log10(largest) - 5 + k / 16);
+  const series = ({ label, colour }: Group) => ({ label, colour });
+  const top = measured.map(
+    ({ label, runs }) =>
+      `${label}: largest ${short(Math.max(...runs.map(({ solution }) => solution.eigenvalues[0]!)))}`,
+  );
+  return [
+    {
+      id: "density",
+      title: "Share of the Hessian's eigenvalues by their value",
+      description: `Density of eigenvalues, logarithmic over ${decades} decades. ${top.join("; ")}.`,
+      xLabel: "eigenvalue",
+      yLabel: "density (log)",
+      yScale: "log",
+      xFormat: short,
+      yFormat: (value) => formatSignificant(value, 2),
+      xFrom: grid[0]!,
+      series: groups.map((group, g) => ({
+        ...series(group),
+        points:
+          group.runs.length === 0
+            ? []
+            : Array.from(grid, (x, k) => {
+                const y = Math.max(densities[g]![k]!, floor);
+                return { x, y, low: y, high: y };
+              }),
+      })),
+    },
+    ...(largest > 0
+      ? [
+          {
+            id: "above",
+            title: "Number of eigenvalues above a value",
+            description: `How many eigenvalues are larger than a value, both logarithmic. ${top.join("; ")}.`,
+            xLabel: "eigenvalue (log)",
+            yLabel: "eigenvalues above it (log)",
+            yScale: "log" as const,
+            xFormat: (value: number) => formatSignificant(10 ** value, 2),
+            yFormat: formatCount,
+            xFrom: exponents[0]!,
+            series: groups.map((group) => ({
+              ...series(group),
+              // Below one eigenvalue the quadrature tells of the chance of its directions, not of eigenvalues.
+              points: countsAbove(
+                group,
+                exponents.map((exponent) => 10 ** exponent),
+              ).flatMap((point, k) => (point && point.y >= 0.5 ? [{ ...point, x: exponents[k]! }] : [])),
+            })),
+          },
+        ]
+      : []),
+  ];
+}
+
+function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean): Chart[] {
+  const bundles = bundlesOf(comparison).filter((one) => one.sameStart === sameStart && one.lines.length > 0);
+  if (bundles.length === 0) return [];
+  const metric = metricOf(metrics);
+  const id = sameStart ? "one" : "different";
+  const wanted: [keyof Performance, string][] = [
+    ["train", "loss"],
+    ["test", "loss"],
+    ...(metric
+      ? [["train", metric] as [keyof Performance, string], ["test", metric] as [keyof Performance, string]]
+      : []),
+  ];
+  return wanted.flatMap(([data, name]) => {
+    const title = `${data === "train" ? "Training" : "Test"} ${name} along the lines`;
+    const series = bundles.map((bundle, colour) => ({
+      label: `${bundle.from.label} to ${bundle.to.label}`,
+      colour,
+      points: alongLine(bundle, data, name).filter(({ y }) => Number.isFinite(y)),
+    }));
+    if (series.every(({ points }) => points.length === 0)) return [];
+    return [
+      {
+        id: `${id}-${data}-${name}`,
+        title,
+        description: `${title}, median and range over seeds. ${bundles
+          .map(
+            ({ from, to, lines }) =>
+              `${from.label} to ${to.label}: highest barrier ${short(Math.max(...lines.map((line) => barrierOf(line, data, name, metrics))))}`,
+          )
+          .join("; ")}.`,
+        xLabel: "share of the way",
+        yLabel: name,
+        yScale: "linear" as const,
+        xFormat: short,
+        yFormat: (value: number) => formatMetric(name, value),
+        series,
+      },
+    ];
+  });
+}
+
+function linesPart(comparison: Comparison, metrics: Metrics, sameStart: boolean): string {
+  const charts = lineCharts(comparison, metrics, sameStart);
+  if (charts.length === 0) return "";
+  const legend = charts[0]!.series.map(({ label, colour }) => `${swatch(colour)}${escapeText(label)}`);
+  return `<h2>${sameStart ? "Lines between solutions of one start" : "Lines between solutions of different starts"}</h2>
+${listOf(legend)}
+<div class="figures">${charts.map(figure).join("\n")}</div>
+${sectionTable(barriersSection(comparison, metrics, sameStart))}`;
+}
+
+/** The page of a comparison, finished or not. */
+export function comparisonReport(comparison: Comparison, context: ComparisonContext): string {
+  const { settings, environment, solutions, lines } = comparison;
+  const { problem, metrics, command } = context;
+  const groups = groupsOf(comparison);
+  const labels = groups.map(({ label }) => label);
+  const done = solutions.filter(({ solution }) => solution).length + lines.filter(({ line }) => line).length;
+  const total = solutions.length + lines.length;
+  const facts: [string, string][] = [
+    ["Problem", `${settings.problem.name}: ${problem}`],
+    [
+      "Curvature and sharpness",
+      `of the training loss on ${formatCount(settings.batches)} batches of ${formatCount(settings.batch)}, as training sees them; seed ${settings.seed}`,
+    ],
+    [
+      "Balls",
+      `ρ = ${settings.radius}, adaptive ρ = ${settings.adaptiveRadius}; ${settings.ascent} steps of ascent`,
+    ],
+    ["Lines", `${settings.points} points each`],
+    [
+      "Machine",
+      `${environment.processor}, ${environment.processors} processors, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`,
+    ],
+    ["Backend", `${environment.blas}; ${environment.threads} threads`],
+    ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
+  ];
+  const charts = spectrumCharts(groups);
+  return document({
+    title: `${settings.problem.name}: the solutions of ${labels.join(", ")}`,
+    summary:
+      `${solutions.length} solutions of ${labels.length} optimizers, where they lie and along the lines between them.` +
+      (done < total ? ` The comparison is not finished: ${done} of ${total} parts are here.` : ""),
+    version: environment.thalweg,
+    body: `${sectionTable(performanceSection(comparison, metrics))}
+${sectionTable(sharpnessSection(comparison))}
+${sectionTable(kindsSection(comparison, metrics))}
+<h2>How to read it</h2>
+<ul>${readingOf(comparison, metrics)
+      .map((sentence) => `<li>${escapeText(sentence)}</li>`)
+      .join("\n")}</ul>
+<h2>Spectra</h2>
+${listOf(groups.map(({ label, colour }) => `${swatch(colour)}${escapeText(label)}`))}
+<div class="figures">${charts.map(figure).join("\n")}</div>
+<p>By stochastic Lanczos quadrature, the mean over an optimizer's solutions.</p>
+${linesPart(comparison, metrics, true)}
+${linesPart(comparison, metrics, false)}
+<h2>Where and how</h2>
+<dl>${facts.map(([name, value]) => `<dt>${escapeText(name)}</dt><dd>${escapeText(value)}</dd>`).join("\n")}</dl>
+<pre><code>${escapeText(command)}</code></pre>
+${downloads([
+  { name: "solutions", rows: solutionRows(comparison) },
+  { name: "lines", rows: lineRows(comparison, metrics) },
+  { name: "points", rows: pointRows(comparison) },
+  { name: "spectra", rows: spectrumRows(comparison) },
+])}`,
+  });
+}
