@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Section } from "../account.js";
 import { type BatchLaw, batchLaw, type PowerLaw, powerLaw, type XY } from "../fit.js";
 import { formatCount, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, right, seriesOf, short, twoDigits } from "./series.js";
+import { about, describeSeries, exponentOf, list, right, seriesOf, short, twoDigits } from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const methodNames = ["adam", "kfac"] as const;
@@ -111,14 +111,14 @@ function paragraph(
     return "Too few sizes are measured where both methods reach the target.";
   const critical = fits.map(({ method, slope, law }) =>
     Number.isFinite(law.criticalBatch)
-      ? `${method}'s steps fall as B^${twoDigits(slope.exponent)} over all sizes, towards a floor of ${formatSignificant(law.leastSteps, 2)} with a critical batch of ${formatSignificant(law.criticalBatch, 2)}`
+      ? `${method}'s steps fall as B^${twoDigits(slope.exponent)} over all sizes, towards a floor of ${about(law.leastSteps)} with a critical batch of ${about(law.criticalBatch)}`
       : `${method}'s steps fall as B^${twoDigits(slope.exponent)} without a floor within the measured sizes`,
   );
   const most = benefit.reduce((a, b) => (b[1] > a[1] ? b : a));
   const missed = points.filter(({ steps }) => steps === null);
   const crossing = benefit.find(([, ratio]) => ratio > 1);
   return [
-    `K-FAC needs ${formatSignificant(first[1], 2)} times fewer steps than Adam at B = ${short(first[0])} and ${formatSignificant(last[1], 2)} times fewer at B = ${short(last[0])}; the most is ${formatSignificant(most[1], 2)} at B = ${short(most[0])}.`,
+    `Adam needs ${about(first[1])} times K-FAC's steps at B = ${short(first[0])} and ${about(last[1])} times at B = ${short(last[0])}; the most is ${about(most[1])} at B = ${short(most[0])}.`,
     `The benefit goes as B^${twoDigits(trend.exponent)}${Number.isNaN(trend.error) ? "" : ` ± ${trend.error.toFixed(2)}`}: ${trend.exponent >= growth ? "it grows with the batch, as is expected" : trend.exponent <= -growth ? "it shrinks as the batch grows, against what is expected" : "it hardly depends on the batch, against what is expected"}.`,
     ...(crossing === undefined
       ? ["K-FAC needs more steps at every size."]
@@ -144,7 +144,7 @@ function table(points: readonly BatchPoint[], benefit: readonly XY[]): Section {
       point.seeds > 1
         ? ` (${formatCount(point.low!)} – ${point.high === null ? "—" : formatCount(point.high)})`
         : "";
-    return [formatCount(point.steps) + range, formatSignificant(point.rate!, 2)];
+    return [formatCount(point.steps) + range, about(point.rate!)];
   };
   return {
     title: "Steps to the target at the best rate (median and range over seeds)",
@@ -181,6 +181,6 @@ const laws = (fits: readonly BatchFit[]): Section => ({
     exponentOf(slope),
     ...(Number.isFinite(law.criticalBatch)
       ? [law.leastSteps, law.criticalBatch, law.leastExamples].map((value) => formatSignificant(value, 3))
-      : ["no floor", "—", formatSignificant(law.leastExamples, 3)]),
+      : ["no floor", "—", short(law.leastExamples)]),
   ]),
 });

@@ -2,8 +2,18 @@
 import * as v from "valibot";
 import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, solveFor, type XY } from "../fit.js";
-import { formatCount, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
+import { formatCount } from "../format.js";
+import {
+  about,
+  describeSeries,
+  exponentOf,
+  list,
+  pivot,
+  right,
+  seriesOf,
+  short,
+  twoDigits,
+} from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const methodNames = [
@@ -138,7 +148,7 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
       : []),
     ...(gradient && ball && gradient.exponent > 0.5 && ball.exponent > 0.2
       ? [
-          `One Newton step here is ${formatCount(size)} products with the Hessian: counted as so many gradients, gradient descent is dearer from κ ≈ ${formatSignificant(solveFor(gradient, size), 2)} on, the heavy ball from κ ≈ ${formatSignificant(solveFor(ball, size), 2)}.`,
+          `One Newton step here is ${formatCount(size)} products with the Hessian: counted as so many gradients, gradient descent is dearer from κ ≈ ${about(solveFor(gradient, size))} on, the heavy ball from κ ≈ ${about(solveFor(ball, size))}.`,
         ]
       : []),
     ...(missed.length > 0

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { decadesOf, type Range, rangeWithin, type XY } from "../fit.js";
 import { formatSignificant } from "../format.js";
-import { describeSeries, pivot, seriesOf, short } from "./series.js";
+import { about, describeSeries, pivot, seriesOf, short } from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const wayNames = ["kfac, λ fixed", "kfac, λ adapted", "hessianFree, λ adapted"] as const;
@@ -26,6 +26,9 @@ const share = 0.1;
 /** Where the damping is usually looked for. */
 const usual = { low: 1e-3, high: 1 };
 
+/** Much depends on λ where a decade off the best one has this many times its loss. */
+const much = 1.5;
+
 export interface GoodRange {
   readonly way: DampingPoint["way"];
   readonly range: Range;
@@ -48,6 +51,20 @@ export const goodRanges = (points: readonly DampingPoint[]): GoodRange[] =>
     return [{ way, range, bound, decades: decadesOf(range), diverged: own.length - losses.length }];
   });
 
+const isUsual = ({ range: { best } }: GoodRange) => best[0] >= usual.low && best[0] <= usual.high;
+
+/** Losses at a tenth and at ten times of the best λ, over the best loss; infinite where the run diverged. */
+export const decadesOff = (
+  points: readonly DampingPoint[],
+  { way, range }: GoodRange,
+): { factor: number; ratio: number }[] =>
+  [0.1, 10].flatMap((factor) => {
+    const off = points.find(
+      (point) => point.way === way && Math.abs(Math.log(point.damping / range.best[0] / factor)) < 1e-6,
+    );
+    return off ? [{ factor, ratio: (off.loss ?? Number.POSITIVE_INFINITY) / range.best[1] }] : [];
+  });
+
 export function readDamping(points: readonly DampingPoint[]): Reading {
   const ranges = goodRanges(points);
   const series = seriesOf(
@@ -57,12 +74,14 @@ export function readDamping(points: readonly DampingPoint[]): Reading {
       loss === null ? undefined : { x: damping, y: loss, low: low ?? loss, high: high ?? loss },
   );
   const [fixed, ...adapted] = wayNames.map((name) => ranges.find(({ way }) => way === name));
+  const offs = fixed ? decadesOff(points, fixed) : [];
   return {
     verdict: verdictOf([
-      fixed && fixed.range.best[0] >= usual.low && fixed.range.best[0] <= usual.high,
+      fixed && isUsual(fixed),
+      fixed && offs.length > 0 ? offs.some(({ ratio }) => ratio >= much) : undefined,
       ...adapted.map((one) => one && fixed && one.decades > fixed.decades),
     ]),
-    paragraph: paragraph(ranges),
+    paragraph: paragraph(points, ranges),
     sections: [
       pivot(points, {
         title: "Test loss after equal steps (median over seeds)",
@@ -115,7 +134,7 @@ const ends = ({ low, high, openLow, openHigh }: Range) => ({
   high: `${openHigh ? "≥ " : ""}${short(high)}`,
 });
 
-function paragraph(ranges: readonly GoodRange[]): string {
+function paragraph(points: readonly DampingPoint[], ranges: readonly GoodRange[]): string {
   if (ranges.length === 0) return "Too few runs have ended to tell.";
   const each = ranges.map(({ way, range, decades, diverged }) => {
     const { low, high } = ends(range);
@@ -126,17 +145,16 @@ function paragraph(ranges: readonly GoodRange[]): string {
   });
   const fixed = ranges.find(({ way }) => way === wayNames[0]);
   const adapted = ranges.filter(({ way }) => way !== wayNames[0]);
-  const inside = fixed && fixed.range.best[0] >= usual.low && fixed.range.best[0] <= usual.high;
+  const offs = fixed ? decadesOff(points, fixed) : [];
   return [
     `${each.join(". ")}.`,
     ...(fixed
       ? [
-          `The best fixed λ lies ${inside ? "within" : "outside"} the usual ${usual.low} to ${usual.high}.`,
-          fixed.decades < 1
-            ? "With less than a decade that is good, sensitivity is high."
-            : fixed.decades < 2
-              ? "With one to two decades that are good, sensitivity is medium."
-              : "With more than two decades that are good, sensitivity is low.",
+          `The best fixed λ lies ${isUsual(fixed) ? "within" : "outside"} the usual ${usual.low} to ${usual.high}.`,
+          ...offs.map(
+            ({ factor, ratio }) =>
+              `${factor < 1 ? "A tenth" : "Ten times"} of it ends at ${Number.isFinite(ratio) ? `${about(ratio)} times its loss` : "no loss: it diverges"}.`,
+          ),
         ]
       : []),
     ...(fixed

@@ -3,8 +3,18 @@ import * as v from "valibot";
 import type { InverseMethod } from "../../curvature/kronecker/index.js";
 import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, solveFor, valueAt, type XY } from "../fit.js";
-import { formatCount, formatSeconds, formatSignificant } from "../format.js";
-import { describeSeries, exponentOf, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
+import { formatCount, formatSeconds } from "../format.js";
+import {
+  about,
+  describeSeries,
+  exponentOf,
+  list,
+  pivot,
+  right,
+  seriesOf,
+  short,
+  twoDigits,
+} from "./series.js";
 import { type Reading, verdictOf } from "./study.js";
 
 export const inversions = ["cholesky", "eigen", "newtonSchulz"] as const satisfies readonly InverseMethod[];
@@ -68,6 +78,24 @@ export function intervalOf(
 export const crossingOf = (a: PowerLaw, b: PowerLaw, ratio: number): number =>
   solveFor({ ...a, coefficient: a.coefficient / b.coefficient, exponent: a.exponent - b.exponent }, ratio);
 
+/** FLOP/s of an inverse by Cholesky, d³ of them, at the narrowest and the widest layer. */
+function speeds(
+  points: readonly InversionPoint[],
+): readonly [InversionPoint, InversionPoint, number, number] | undefined {
+  const own = points
+    .filter(({ operation }) => operation === "cholesky")
+    .toSorted((a, b) => a.width - b.width);
+  const [narrow, wide] = [own[0], own.at(-1)];
+  if (!narrow || !wide || narrow === wide) return undefined;
+  return [narrow, wide, narrow.width ** 3 / narrow.seconds, wide.width ** 3 / wide.seconds];
+}
+
+/** What is bound by memory does not become twice as fast, by arithmetic, with more arithmetic to a byte. */
+function boundByMemory(points: readonly InversionPoint[]): boolean | undefined {
+  const found = speeds(points);
+  return found && found[3] < 2 * found[2];
+}
+
 export function readInversion(points: readonly InversionPoint[]): Reading {
   const fits = fitInversions(points);
   const times = seriesOf(
@@ -86,13 +114,14 @@ export function readInversion(points: readonly InversionPoint[]): Reading {
   const axes = { xLabel: "width d", xScale: "log", yScale: "log", xFormat: short, marked: true } as const;
   const at = (x: number) => `d = ${short(x)}`;
   return {
-    verdict: verdictOf(
-      fits
+    verdict: verdictOf([
+      ...fits
         .filter(({ operation }) => operation !== step)
         .map(({ large }) =>
           Number.isNaN(large.error) ? undefined : Math.abs(large.exponent - 3) <= agreement,
         ),
-    ),
+      boundByMemory(points),
+    ]),
     paragraph: paragraph(points, fits),
     sections: [
       pivot(points, {
@@ -138,22 +167,21 @@ function paragraph(points: readonly InversionPoint[], fits: readonly InversionFi
   const [cholesky, eigen, schulz, gradient] = [...inversions, step].map((operation) =>
     find(points, operation as Operation, widest),
   );
-  const narrow = find(points, "cholesky", narrowest);
+  const fast = speeds(points);
   const lawOf = (name: Operation) => told.find(({ operation }) => operation === name)?.large;
   const [law, stepLaw] = [lawOf("cholesky"), lawOf(step)];
   const crossing = law && stepLaw ? crossingOf(law, stepLaw, 1 / factors) : Number.NaN;
   const interval = intervalOf(points, "cholesky", widest);
-  const speed = ({ width, seconds }: InversionPoint) => formatSignificant((1e-9 * width ** 3) / seconds, 2);
   return [
     `Over the largest three widths times grow: ${list(told.map(({ operation, large }) => `${operation} as d^${twoDigits(large.exponent)}`))}.`,
     ...(cholesky && eigen && schulz
       ? [
-          `At d = ${formatCount(widest)} an inverse by Cholesky takes ${formatSeconds(cholesky.seconds)}, by eigenvectors ${formatSignificant(eigen.seconds / cholesky.seconds, 2)} times that, by Newton–Schulz ${formatSignificant(schulz.seconds / cholesky.seconds, 2)} times.`,
+          `At d = ${formatCount(widest)} an inverse by Cholesky takes ${formatSeconds(cholesky.seconds)}, by eigenvectors ${about(eigen.seconds / cholesky.seconds)} times that, by Newton–Schulz ${about(schulz.seconds / cholesky.seconds)} times.`,
         ]
       : []),
-    ...(cholesky && narrow && narrow !== cholesky
+    ...(fast
       ? [
-          `Its speed goes from ${speed(narrow)} GFLOP/s at d = ${formatCount(narrowest)} to ${speed(cholesky)}: ${Number(speed(cholesky)) > 2 * Number(speed(narrow)) ? "small inverses are bound by latency and large ones by arithmetic, not by memory" : "it does not rise by a factor of two"}.`,
+          `Cholesky's speed goes from ${about(1e-9 * fast[2])} GFLOP/s at d = ${formatCount(fast[0].width)} to ${about(1e-9 * fast[3])} at d = ${formatCount(fast[1].width)}: ${boundByMemory(points) ? "it does not double, as where memory is the bound" : "small inverses are bound by latency, large ones by arithmetic, not by memory"}.`,
         ]
       : []),
     ...(interval !== undefined && gradient
@@ -163,7 +191,7 @@ function paragraph(points: readonly InversionPoint[], fits: readonly InversionFi
       : []),
     ...(Number.isFinite(crossing)
       ? [
-          `By the fits both inverses are as dear as a step at d ≈ ${formatSignificant(crossing, 2)}${crossing < narrowest || crossing > widest ? ", outside of what is measured" : ""}.`,
+          `By the fits both inverses are as dear as a step at d ≈ ${about(crossing)}${crossing < narrowest || crossing > widest ? ", outside of what is measured" : ""}.`,
         ]
       : []),
     ...(law && law.points > 2

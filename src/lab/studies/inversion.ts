@@ -19,6 +19,7 @@ import {
   readInversion,
   step,
 } from "./inversion-reading.js";
+import { secondsOf } from "./steps.js";
 import { defineStudy, type Extent, type Lab } from "./study.js";
 
 /** λ over the mean of the factor's diagonal. */
@@ -39,9 +40,7 @@ export async function leastSeconds(
   let [seconds, repeats, spent] = [Number.POSITIVE_INFINITY, 0, 0];
   while (repeats < most && (repeats < 2 || spent < budget)) {
     await lab.pause();
-    const began = performance.now();
-    action();
-    const time = (performance.now() - began) / 1000;
+    const time = secondsOf(action);
     seconds = Math.min(seconds, time);
     spent += time;
     repeats++;

@@ -44,6 +44,12 @@ export function short(value: number): string {
   return value >= 1000 && value < 1e7 ? formatCount(value) : formatSignificant(value, 3);
 }
 
+/** Two significant digits: of what is known to no more. */
+export const about = (value: number): string => {
+  const rounded = Number(value.toPrecision(2));
+  return rounded >= 1000 && rounded < 1e7 ? formatCount(rounded) : formatSignificant(rounded, 2);
+};
+
 /** "0.98"; never "-0.00". */
 export const twoDigits = (value: number): string => value.toFixed(2).replace(/^-0\.00$/, "0.00");
 

@@ -4,13 +4,12 @@
  *
  *     s·k₀ steps of Adam,  then  (1 − s)·k₀·t₁/t₂ steps of the second method
  *
- * t₁ and t₂ are the seconds of their steps, taken once before (the least of Adam's; of the second, whose steps differ in
- * their evaluations, the median), so that what else the machine does changes no run.
+ * t₁ and t₂ are the mean seconds of their steps, estimates and inversions among them, taken once before, so that what
+ * else the machine does changes no run.
  */
 import { openProblem } from "../problems/registry.js";
-import { median } from "../score.js";
 import type { OptimizerSettings } from "../settings.js";
-import { least, timeSteps } from "./steps.js";
+import { timeSteps } from "./steps.js";
 import { defineStudy, type Extent, type Lab, overSeeds } from "./study.js";
 import { pairNames, readSwitch, type SwitchPoint, type SwitchRun, switchSchema } from "./switch-reading.js";
 
@@ -56,16 +55,22 @@ const grids: Readonly<Record<Extent, Grid>> = {
 };
 
 type CostPoint = Extract<SwitchPoint, { what: "cost" }>;
+/** The first steps are compiled as they run, and invert more often. */
+const warmUp = 40;
+
 async function measureCosts(lab: Lab, name: PairName): Promise<CostPoint> {
   const { problem, batch, first, second } = pairs[name];
   const opened = openProblem({ name: problem, options: {} });
-  const secondsOf = async (optimizer: OptimizerSettings) =>
-    (await timeSteps(lab, opened, optimizer, { batch, count: 120 })).map(({ seconds }) => seconds);
+  const mean = async (optimizer: OptimizerSettings) => {
+    const steps = await timeSteps(lab, opened, optimizer, { batch, count: warmUp + 200 });
+    const timed = steps.slice(warmUp);
+    return timed.reduce((sum, { seconds }) => sum + seconds, 0) / timed.length;
+  };
   return {
     what: "cost",
     pair: name,
-    first: least(await secondsOf(first)),
-    second: median(await secondsOf(second)),
+    first: await mean(first),
+    second: await mean(second),
   };
 }
 
@@ -137,8 +142,8 @@ export const switchStudy = defineStudy({
   columns: {
     what: "cost: seconds of the steps; run: a training of equal time",
     pair: "problem and methods",
-    first: "seconds of a step of the first method",
-    second: "seconds of a step of the second method",
+    first: "mean seconds of a step of the first method",
+    second: "mean seconds of a step of the second method",
     share: "per cent of the time for the first method",
     firstSteps: "its steps",
     secondSteps: "steps of the second method",
