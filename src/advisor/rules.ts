@@ -69,6 +69,8 @@ const told = (text: string) => () => text;
 const isNormalized = ({ model }: Context) => model.layers.some(({ kind }) => kind === "scaleShift");
 /** Steps of a recurrence. */
 const stepsBack = ({ model }: Context) => Math.max(...model.layers.map(({ uses }) => uses));
+/** From here on first-order methods learn some tasks and others never, and nothing in the model tells which. */
+const longLag = 50;
 const example = (count: number) => count.toLocaleString("en-US");
 /** Settings of a method on which much depends. */
 const sensitive = (name: OptimizerName) =>
@@ -222,11 +224,12 @@ export const rules: readonly Rule[] = [
   },
   {
     name: "gradients that have vanished",
-    holds: (context) => forTask("recurrent")(context) && stepsBack(context) >= 100,
+    holds: (context) => forTask("recurrent")(context) && stepsBack(context) >= longLag,
     fact: (context) => `${example(stepsBack(context))} steps back in time`,
     because:
       "a plain recurrence forgets by then: gradients show nothing to follow, in a million sequences; Hessian-free with structural damping went on",
-    source: "Hochreiter & Schmidhuber 1997; Martens & Sutskever 2011",
+    source:
+      "Hochreiter & Schmidhuber 1997; Martens & Sutskever 2011; races on addition, multiplication and copy memory, docs/scenarios.md",
     effects: [{ methods: names.filter((name) => name !== "hessianFree"), steps: 300 }],
   },
   {
@@ -239,7 +242,7 @@ export const rules: readonly Rule[] = [
   },
   {
     name: "orthogonal steps of recurrences",
-    holds: (context) => forTask("recurrent")(context) && stepsBack(context) < 100,
+    holds: (context) => forTask("recurrent")(context) && stepsBack(context) < longLag,
     fact: (context) => `${example(stepsBack(context))} steps back in time`,
     because: "weak directions of the recurrent weights move as far as strong ones: no published evidence",
     source: "a race on the temporal order of symbols, docs/scenarios.md",
