@@ -114,7 +114,7 @@ const equations: Record<
     timed: true,
   },
   "pinn-burgers": {
-    options: { viscosity: 0.1 },
+    options: { viscosity: 0.1, sampling: "uniform", redraw: 0 },
     residual: ({ u, first, second }) => first[0]! + u * first[1]! - 0.1 * second[1]!,
     solution: ([t, x]) => burgers(0.1, t!, x!),
 
@@ -338,11 +338,29 @@ describe("the solution of Burgers' equation", () => {
   });
 });
 
+describe("Newton's method on Burgers' equation", () => {
+  it("follows a steep wave with points that do", () => {
+    const problem = openProblem({
+      name: "pinn-burgers",
+      options: { hidden: "8-8", boundary: 60, viscosity: 0.05 },
+    });
+    const instance = problem.start(runtime, { seed: 0, batch: 300 });
+    const training = optimizerFor(problem, { name: "newton", settings: {} }).start(instance.objective);
+    for (let step = 0; step < 100; step++) {
+      instance.load(step);
+      training.step();
+    }
+    expect(instance.evaluate().relativeError).toBeLessThan(0.02);
+    training.release();
+    instance.release();
+  });
+});
+
 describe("K-FAC on Burgers' equation", () => {
   it("has a product for the residual, which is no linear function of u, and one for the boundary; and learns", () => {
     const problem = openProblem({
       name: "pinn-burgers",
-      options: { hidden: "8", boundary: 20, viscosity: 0.1 },
+      options: { hidden: "8", boundary: 20, viscosity: 0.1, sampling: "uniform", redraw: 0 },
     });
     const instance = problem.start(runtime, { seed: 0, batch: 60 });
     const training = optimizerFor(problem, { name: "kfac", settings: {} }).start(instance.objective);

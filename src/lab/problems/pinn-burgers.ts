@@ -13,7 +13,7 @@ import { physicsInformed, pinnOptions, secondOrder } from "./pinn.js";
 
 const options = {
   viscosity: positive(0.01 / Math.PI, "ν"),
-  ...pinnOptions({ boundary: 200, redraw: 0, hidden: "20-20-20" }),
+  ...pinnOptions({ boundary: 200, redraw: 20, sampling: "residual", hidden: "20-20-20" }),
 } as const satisfies Options;
 
 /**
@@ -70,6 +70,14 @@ function burgersEquation(nu: number): Equation {
   };
 }
 
+/** Far from the solution Gauss–Newton is no model of a nonlinear residual: λ must follow how well it foretells the loss. */
+const newton = {
+  curvature: "gaussNewton",
+  globalization: "levenbergMarquardt",
+  damping: 1e-3,
+  tolerance: 1e-12,
+};
+
 export const pinnBurgers: ProblemKind<typeof options> = {
   name: "pinn-burgers",
   task: "differential-equation",
@@ -83,6 +91,6 @@ export const pinnBurgers: ProblemKind<typeof options> = {
         evaluateEvery: 10,
         target: { metric: "relativeError", value: 1e-3, goal: "min" },
       },
-      suggested: { ...secondOrder, adam: { learningRate: 1e-3 } },
+      suggested: { ...secondOrder, newton, adam: { learningRate: 1e-3 } },
     }),
 };
