@@ -15,12 +15,11 @@ import {
   barriersSection,
   bundlesOf,
   groupsOf,
-  kindsSection,
   type Metrics,
   performanceSection,
-  readingOf,
   sharpnessSection,
 } from "../lab/generalization/findings.js";
+import { kindsSection, readingOf } from "../lab/generalization/reading.js";
 import { comparisonReport } from "../lab/generalization/report.js";
 import { findSubjects } from "../lab/generalization/subjects.js";
 import type { Problem } from "../lab/problem.js";

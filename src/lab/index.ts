@@ -20,10 +20,11 @@ export {
   readComparison,
   runComparison,
 } from "./generalization/comparison.js";
+export type { Line, Solution } from "./generalization/measured.js";
 export { barrier, separation } from "./generalization/path.js";
 export { type Sharpness, type SharpnessOptions, sharpness } from "./generalization/sharpness.js";
 export { findSubjects, type Subject } from "./generalization/subjects.js";
-export { openSurface, type Solution, type Surface, type SurfaceOptions } from "./generalization/surface.js";
+export { openSurface, type Surface, type SurfaceOptions } from "./generalization/surface.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
 export {
   type DriftOptions,

@@ -24,7 +24,7 @@ describe("thalweg compare", () => {
     expect(stdout).toMatch(/optimizer +λ₁ +λ min +trace +SAM ρ=0.05 +10 steps +adaptive ρ=0.5/);
     expect(stdout).toMatch(/\nadam +[ ▁▂▃▄▅▆▇█]+█/);
     // One line a seed between the two of one start, each with a picture.
-    expect(stdout).toMatch(/\nadam +kfac +2( +\S+){4} +[ ▁▂▃▄▅▆▇█]{1,7}\n/);
+    expect(stdout).toMatch(/\nadam +kfac +2( +\S+){5} +[ ▁▂▃▄▅▆▇█]{1,7}\n/);
     expect(stdout).toMatch(/\nkfac +kfac +1 /);
     expect(stdout).toMatch(/first order to second order +one /);
     expect(stdout.trim().split("\n").at(-1)).toBe("report: compared/report.html");

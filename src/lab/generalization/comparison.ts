@@ -17,8 +17,9 @@ import { describeEnvironment, type Environment, environmentSchema } from "../mac
 import type { Problem } from "../problem.js";
 import { engineSettingsSchema, parseJson, problemSettingsSchema, validate } from "../settings.js";
 import { beginFolder, makeFolder, readArrays, readRecord, replaceFile } from "../store.js";
+import { type Line, lineSchema, type Solution, solutionSchema } from "./measured.js";
 import { digestOf, type Subject, subjectSchema } from "./subjects.js";
-import { type Line, lineSchema, openSurface, type Solution, solutionSchema } from "./surface.js";
+import { openSurface } from "./surface.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));

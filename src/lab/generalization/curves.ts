@@ -4,7 +4,7 @@ import { addMultiple } from "../../curvature/vector.js";
 import type { Point } from "../chart.js";
 import { median } from "../score.js";
 import type { Bundle, Group } from "./findings.js";
-import type { Performance, Solution } from "./surface.js";
+import type { Performance, Solution } from "./measured.js";
 
 /** Of the densities below the highest, so many decades are drawn: further down is the tail of the broadening. */
 export const decades = 6;

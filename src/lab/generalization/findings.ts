@@ -1,14 +1,12 @@
 /** What a comparison found, for people: tables and sentences that the terminal and the page share. */
-import type { Family } from "../../optimizers/catalogue.js";
-import { findMethod } from "../../optimizers/registry.js";
 import type { Section } from "../account.js";
 import { formatCount, formatMetric, formatSignificant } from "../format.js";
 import type { Problem } from "../problem.js";
 import { median } from "../score.js";
 import type { Comparison, Pair } from "./comparison.js";
+import type { Line, Performance, Solution } from "./measured.js";
 import { barrier } from "./path.js";
 import type { Subject } from "./subjects.js";
-import type { Line, Performance, Solution } from "./surface.js";
 
 /** The solutions of one optimizer that are measured. */
 export interface Group {
@@ -28,7 +26,7 @@ export interface Bundle {
 export type Metrics = Problem["metrics"];
 
 const right = "right" as const;
-const number = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : "—");
+export const number = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : "—");
 
 export function groupsOf({ solutions }: Comparison): Group[] {
   const labels = [...new Set(solutions.map(({ subject }) => subject.label))];
@@ -61,12 +59,21 @@ export const metricOf = (metrics: Metrics): string | undefined =>
   Object.keys(metrics).find((name) => name !== "loss" && !/^training[A-Z]/.test(name));
 
 /** The barrier of a metric along a line, whichever direction is better. */
-export const barrierOf = (line: Line, data: keyof Performance, metric: string, metrics: Metrics): number =>
+export const barrierOf = (
+  line: Pick<Line, "points">,
+  data: keyof Performance,
+  metric: string,
+  metrics: Metrics,
+): number =>
   barrier(
     line.points.map((point) => (metrics[metric] === "max" ? -1 : 1) * (point[data][metric] ?? Number.NaN)),
   );
 
-const column = (title: string) => ({ title, align: right });
+/** Of the training loss, once hidden units stand in the same order; undefined where that is not known. */
+export const alignedBarrier = ({ aligned }: Line, metrics: Metrics): number | undefined =>
+  aligned && barrierOf(aligned, "train", "loss", metrics);
+
+export const column = (title: string) => ({ title, align: right });
 const medianOf = <T>(list: readonly T[], of: (one: T) => number | undefined) =>
   median(list.map((one) => of(one) ?? Number.NaN));
 
@@ -130,6 +137,7 @@ export function barriersSection(comparison: Comparison, metrics: Metrics, sameSt
   const metric = metricOf(metrics);
   const error = metric && metrics[metric] === "max" ? `lost ${metric}` : metric;
   const bundles = bundlesOf(comparison).filter((one) => one.sameStart === sameStart);
+  const hasAligned = bundles.some(({ lines }) => lines.some((line) => line.aligned));
   const format = (value: number) =>
     !Number.isFinite(value) ? "—" : metric === "accuracy" ? formatMetric(metric, value) : number(value);
   return {
@@ -141,6 +149,7 @@ export function barriersSection(comparison: Comparison, metrics: Metrics, sameSt
       { title: "to" },
       ...["lines", "train loss", "test loss"].map(column),
       ...(error ? [column(`test, ${error}`)] : []),
+      ...(hasAligned ? [column("train loss, aligned")] : []),
       column("distance"),
       ...(sameStart ? [column("cosine")] : []),
     ],
@@ -151,85 +160,9 @@ export function barriersSection(comparison: Comparison, metrics: Metrics, sameSt
       number(medianOf(lines, (line) => barrierOf(line, "train", "loss", metrics))),
       number(medianOf(lines, (line) => barrierOf(line, "test", "loss", metrics))),
       ...(metric ? [format(medianOf(lines, (line) => barrierOf(line, "test", metric, metrics)))] : []),
+      ...(hasAligned ? [number(medianOf(lines, (line) => alignedBarrier(line, metrics)))] : []),
       number(medianOf(lines, ({ distance }) => distance)),
       ...(sameStart ? [number(medianOf(lines, ({ cosine }) => cosine))] : []),
     ]),
   };
-}
-
-const kinds: Readonly<Record<Family, string>> = {
-  "first order": "first order",
-  layerwise: "first order",
-  "matrix preconditioner": "matrix preconditioner",
-  "diagonal curvature": "second order",
-  "quasi-Newton": "second order",
-  "second order": "second order",
-  hybrid: "hybrid",
-};
-const kindOf = ({ optimizer }: Subject): string => kinds[findMethod(optimizer.name).family];
-
-/** "We call a network stable where instability is below 2 %" of the test error (Frankle et al. 2020, section 3). */
-const connected = 0.02;
-
-/** Barriers by what kind of method stands at either end. */
-export function kindsSection(comparison: Comparison, metrics: Metrics): Section {
-  const classified = metrics.accuracy !== undefined;
-  const ends = bundlesOf(comparison).flatMap(({ from, to, sameStart, lines }) => {
-    const pair = [kindOf(from), kindOf(to)].sort().join(" to ");
-    return lines.map((line) => ({ pair, sameStart, line }));
-  });
-  const rows = [true, false].flatMap((sameStart) => {
-    const own = ends.filter((one) => one.sameStart === sameStart);
-    return [...new Set(own.map(({ pair }) => pair))].sort().map((pair) => {
-      const lines = own.filter((one) => one.pair === pair).map(({ line }) => line);
-      const heights = lines.map((line) => barrierOf(line, "train", "loss", metrics));
-      const flat = lines.filter((line) => barrierOf(line, "test", "accuracy", metrics) < connected).length;
-      return [
-        pair,
-        sameStart ? "one" : "different",
-        number(median(heights)),
-        lines.length === 1 ? "—" : `${number(Math.min(...heights))} to ${number(Math.max(...heights))}`,
-        ...(classified ? [`${flat} of ${lines.length}`] : []),
-        number(median(lines.map(({ distance }) => distance))),
-      ];
-    });
-  });
-  return {
-    title: "By kind of method",
-    columns: [
-      { title: "kinds" },
-      { title: "start" },
-      column("barrier of train loss"),
-      column("range"),
-      ...(classified ? [column("connected")] : []),
-      column("distance"),
-    ],
-    rows,
-  };
-}
-
-/** How to read the tables. */
-export function readingOf(comparison: Comparison, metrics: Metrics): string[] {
-  const lines = comparison.lines.filter(({ line }) => line);
-  const flat = (sameStart: boolean) => {
-    const own = lines.filter((one) => one.sameStart === sameStart);
-    const low = own.filter(({ line }) => barrierOf(line!, "test", "accuracy", metrics) < connected);
-    return own.length === 0
-      ? []
-      : [
-          `${low.length} of ${own.length} lines between solutions of ${sameStart ? "one start" : "different starts"}`,
-        ];
-  };
-  const counted = metrics.accuracy === undefined ? [] : [...flat(true), ...flat(false)];
-  return [
-    ...(counted.length > 0
-      ? [
-          `Connected, with at most ${100 * connected} points of test accuracy lost on the way (Frankle et al. 2020): ${counted.join("; ")}.`,
-        ]
-      : []),
-    "A barrier tells that two solutions lie in different valleys of this space, not that they are different functions: " +
-      "hidden units in another order are the same network, with a barrier between (Entezari et al. 2022).",
-    "λ₁, the trace and SAM's sharpness change when one layer is scaled and the next scaled back, which changes no " +
-      "function (Dinh et al. 2017); the adaptive sharpness does not.",
-  ];
 }

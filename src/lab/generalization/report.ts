@@ -10,15 +10,14 @@ import {
   bundlesOf,
   type Group,
   groupsOf,
-  kindsSection,
   type Metrics,
   metricOf,
   performanceSection,
-  readingOf,
   sharpnessSection,
 } from "./findings.js";
+import type { Performance } from "./measured.js";
+import { kindsSection, readingOf } from "./reading.js";
 import { lineRows, pointRows, solutionRows, spectrumRows } from "./rows.js";
-import type { Performance } from "./surface.js";
 
 export interface ComparisonContext {
   /** "784-128-10 relu, 101,770 parameters; …" */

@@ -1,7 +1,7 @@
 /** The numbers of a comparison as rows of tables, for CSV and JSON. */
 import type { Comparison } from "./comparison.js";
-import { barrierOf, type Metrics, metricOf } from "./findings.js";
-import type { Performance } from "./surface.js";
+import { alignedBarrier, barrierOf, type Metrics, metricOf } from "./findings.js";
+import type { Performance } from "./measured.js";
 
 const prefixed = (data: keyof Performance, values: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(values).map(([metric, value]) => [`${data} ${metric}`, value]));
@@ -52,6 +52,7 @@ export const lineRows = (comparison: Comparison, metrics: Metrics) =>
         distance: line.distance,
         cosine: line.cosine,
         barrierTrainLoss: barrierOf(line, "train", "loss", metrics),
+        barrierTrainLossAligned: alignedBarrier(line, metrics),
         barrierTestLoss: barrierOf(line, "test", "loss", metrics),
         ...(metric && { [`barrier test ${metric}`]: barrierOf(line, "test", metric, metrics) }),
       },
@@ -60,9 +61,13 @@ export const lineRows = (comparison: Comparison, metrics: Metrics) =>
 
 export const pointRows = (comparison: Comparison) =>
   comparison.lines.flatMap((pair) =>
-    (pair.line?.points ?? []).map(({ train, test }, k, { length }) => ({
+    [
+      ...(pair.line?.points ?? []).map((point, k) => ({ ...point, k, aligned: false })),
+      ...(pair.line?.aligned?.points ?? []).map((point, k) => ({ ...point, k, aligned: true })),
+    ].map(({ train, test, k, aligned }) => ({
       ...endsOf(comparison, pair),
-      share: k / (length - 1),
+      aligned,
+      share: k / (comparison.settings.points - 1),
       ...prefixed("train", train),
       ...prefixed("test", test),
     })),

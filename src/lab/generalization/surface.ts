@@ -1,5 +1,4 @@
 /** The loss surface of a problem, at any place: what is measured of one solution, and of the line between two. */
-import * as v from "valibot";
 import { averageGradient, averageOperator, type Batches } from "../../curvature/average.js";
 import { hutchinson } from "../../curvature/hutchinson.js";
 import { extremeEigenpairs } from "../../curvature/lanczos.js";
@@ -12,50 +11,10 @@ import type { Problem } from "../problem.js";
 import { restore } from "../run.js";
 import { modelArrays } from "../session.js";
 import { readArrays } from "../store.js";
+import { aligned, denseChain } from "./alignment.js";
+import type { Line, Performance, Solution } from "./measured.js";
 import { interpolate, type Place, separation, sharesOf } from "./path.js";
 import { sharpness } from "./sharpness.js";
-
-/** JSON has no NaN: it writes null, which is read back as NaN. */
-const number = v.pipe(
-  v.nullable(v.number()),
-  v.transform((value) => value ?? Number.NaN),
-);
-const numbers = v.array(number);
-const metrics = v.record(v.string(), number);
-const rise = v.object({ first: number, most: number });
-
-/** Metrics over all training data and over the test data; of data drawn without end, the loss over the batches. */
-export const placeSchema = v.object({ train: metrics, test: metrics });
-export type Performance = v.InferOutput<typeof placeSchema>;
-
-export const solutionSchema = v.object({
-  ...placeSchema.entries,
-  /** n, the number of parameters. */
-  size: v.number(),
-  /** Mean training loss of the batches on which what follows was measured. */
-  batchLoss: number,
-  gradientNorm: number,
-  /** Of the Hessian, λ₁ ≥ λ₂ ≥ …, and its smallest. */
-  eigenvalues: numbers,
-  smallest: number,
-  trace: v.object({ value: number, standardError: number }),
-  /** Quadrature of the distribution of eigenvalues (spectral-density.ts). */
-  spectrum: v.object({ nodes: numbers, weights: numbers }),
-  sharpness: rise,
-  adaptive: rise,
-  /** ‖θ‖₂, and ‖θ − θ₀‖₂. */
-  norm: number,
-  moved: number,
-});
-export type Solution = v.InferOutput<typeof solutionSchema>;
-
-export const lineSchema = v.object({
-  distance: number,
-  cosine: v.optional(number),
-  /** At equal distances from the one solution to the other. */
-  points: v.array(placeSchema),
-});
-export type Line = v.InferOutput<typeof lineSchema>;
 
 export interface SurfaceOptions {
   /** Of batches and estimates. */
@@ -144,6 +103,24 @@ export function openSurface(runtime: Runtime, problem: Problem, options: Surface
     ),
   });
 
+  const along = async (from: Place, to: Place, onPart: OnPart) => {
+    const measured: Performance[] = [];
+    for (const share of sharesOf(points)) {
+      await onPart(`${measured.length + 1} of ${points} points`);
+      interpolate(objective.parameters.data, from.parameters, to.parameters, share);
+      if (from.state) interpolate(objective.state!.data, from.state, to.state!, share);
+      measured.push(perform());
+    }
+    return measured;
+  };
+  const chain = denseChain(objective.layout);
+  /** Whether the loss does not see that the units have another order. */
+  const isSymmetry = (turned: Place, { test }: Performance) => {
+    moveTo(turned);
+    const loss = perform().test.loss!;
+    return Math.abs(loss - test.loss!) <= 1e-3 * Math.abs(test.loss!);
+  };
+
   return {
     start(of) {
       let place = starts.get(of) ?? (of === seed ? initial : undefined);
@@ -217,15 +194,16 @@ export function openSurface(runtime: Runtime, problem: Problem, options: Surface
       };
     },
     async line(from, to, start, onPart) {
-      const measured: Performance[] = [];
-      for (const share of sharesOf(points)) {
-        await onPart(`${measured.length + 1} of ${points} points`);
-        interpolate(objective.parameters.data, from.parameters, to.parameters, share);
-        if (from.state) interpolate(objective.state!.data, from.state, to.state!, share);
-        measured.push(perform());
-      }
       const { distance, cosine } = separation(from.parameters, to.parameters, start?.parameters);
-      return { distance, ...(cosine === undefined ? {} : { cosine }), points: measured };
+      const straight = await along(from, to, onPart);
+      const turned = chain && { ...to, parameters: aligned(chain, from.parameters, to.parameters) };
+      const line = { distance, ...(cosine === undefined ? {} : { cosine }), points: straight };
+      if (!turned || !isSymmetry(turned, straight.at(-1)!)) return line;
+      const separate = separation(from.parameters, turned.parameters, undefined);
+      return {
+        ...line,
+        aligned: { distance: separate.distance, points: await along(from, turned, onPart) },
+      };
     },
     release() {
       hessian.release();

@@ -109,6 +109,9 @@ describe("a line", () => {
     expect(last.test.loss).toBeCloseTo(first.test.loss!, 10);
     expect(barrierOf(line, "train", "loss", metrics)).toBeGreaterThan(10 * first.train.loss!);
     expect(line.cosine).toBeUndefined();
+    // In the same order again there is none.
+    expect(line.aligned!.distance).toBe(0);
+    expect(barrierOf(line.aligned!, "train", "loss", metrics)).toBe(0);
     surface.release();
   });
 });
