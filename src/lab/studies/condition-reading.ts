@@ -123,6 +123,9 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
       (theory === undefined ? "" : ` (theory ${theory}: ${agrees ? "holds" : "does not hold"})`),
   );
   const bent = told.filter(({ law, last }) => Math.abs(last - law.exponent) > agreement);
+  const rounded = points
+    .filter(({ method, iterations }) => method === "conjugate gradients" && (iterations ?? 0) > size)
+    .toSorted((a, b) => b.condition - a.condition)[0];
   const missed = points.filter(({ iterations }) => iterations === null);
   const lawOf = (name: MethodName) => told.find(({ method }) => method === name)?.law;
   const [gradient, ball] = [lawOf("gradient descent"), lawOf("heavy ball")];
@@ -141,6 +144,11 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
           ? `, since exact arithmetic ends after n = ${formatCount(size)}.`
           : "."),
     ),
+    ...(rounded
+      ? [
+          `Exact conjugate gradients end after n = ${formatCount(size)}; rounding makes them ${formatCount(rounded.iterations!)} at κ = ${short(rounded.condition)}.`,
+        ]
+      : []),
     ...(slowest && beside
       ? [
           `At κ = ${short(slowest.condition)} gradient descent takes ${formatCount(slowest.iterations!)} iterations, Newton ${formatCount(beside)}.`,

@@ -62,6 +62,11 @@ describe("condition", () => {
       "conjugate gradients flattens: between the last two conditions the exponent is 0.00",
     );
     expect(paragraph).toContain("Not reached: heavy ball at κ = 10");
+    const rounded = readCondition([
+      { method: "conjugate gradients", condition: 1e6, iterations: 6927, bound: 1000 },
+      ...points(),
+    ]);
+    expect(rounded.paragraph).toContain("end after n = 1,000; rounding makes them 6,927 at κ = 1e6");
     expect(readCondition(points().slice(0, 3)).verdict).toBe("undecided");
   });
   it("has theory's iterations: as many as a plain loop with the contraction takes", () => {
