@@ -4,7 +4,7 @@ import type { Section } from "../account.js";
 import { type PowerLaw, powerLaw, type XY } from "../fit.js";
 import { formatCount, formatSeconds, formatSignificant } from "../format.js";
 import { describeSeries, list, pivot, right, seriesOf, short, twoDigits } from "./series.js";
-import type { Reading, Verdict } from "./study.js";
+import { type Reading, verdictOf } from "./study.js";
 
 export const schemeNames = [
   "inverses every T, β = 0.95",
@@ -46,7 +46,8 @@ export interface SchemeReading {
   /** Steps at the largest T that arrived over steps at the smallest. */
   readonly growth: number;
   readonly fastest: RunPoint;
-  readonly fewest: RunPoint;
+  /** The largest T that arrived. */
+  readonly rarest: RunPoint;
   readonly missed: readonly number[];
 }
 
@@ -64,7 +65,7 @@ export const readSchemes = (points: readonly StalenessPoint[]): SchemeReading[] 
         exponent: powerLaw(arrived.map(({ interval, steps }): XY => [interval, steps!])),
         growth: last.steps! / first.steps!,
         fastest: arrived.reduce((a, b) => (b.seconds! < a.seconds! ? b : a)),
-        fewest: arrived.reduce((a, b) => (b.steps! < a.steps! ? b : a)),
+        rarest: last,
         missed: own.filter(({ steps }) => steps === null).map(({ interval }) => interval),
       },
     ];
@@ -74,6 +75,8 @@ export const readSchemes = (points: readonly StalenessPoint[]): SchemeReading[] 
 export const usual = [5, 100] as const;
 /** Steps may differ by this factor within the usual intervals and sensitivity is still low. */
 const little = 1.25;
+/** Staleness costs steps where the rarest refresh takes more than this many times those of the most frequent one. */
+const costly = 1.05;
 
 /** Most steps over least within the usual intervals. */
 export function spreadWithin(points: readonly StalenessPoint[], scheme: Scheme): number | undefined {
@@ -117,7 +120,10 @@ export function readStaleness(points: readonly StalenessPoint[]): Reading {
     marked: true,
   } as const;
   return {
-    verdict: verdict(spreads),
+    verdict: verdictOf([
+      ...spreads.map((spread) => (spread === undefined ? undefined : spread <= little)),
+      ...schemesRead.map(({ growth }) => growth > costly),
+    ]),
     paragraph: paragraph(schemesRead, spreads),
     sections: [
       pivot(runs, {
@@ -153,26 +159,18 @@ export function readStaleness(points: readonly StalenessPoint[]): Reading {
   };
 }
 
-/** Of "sensitivity is low between 5 and 100". */
-function verdict(spreads: readonly (number | undefined)[]): Verdict {
-  const told = spreads.filter((spread) => spread !== undefined);
-  if (told.length === 0) return "undecided";
-  const low = told.filter((spread) => spread <= little).length;
-  return low === told.length ? "holds" : low > 0 ? "holds in part" : "does not hold";
-}
-
 function paragraph(schemesRead: readonly SchemeReading[], spreads: readonly (number | undefined)[]): string {
   if (schemesRead.length === 0) return "Too few runs reached the target to tell.";
-  const each = schemesRead.map(({ scheme, exponent, fewest, missed, fastest }) => {
+  const each = schemesRead.map(({ scheme, exponent, rarest, growth, missed, fastest }) => {
     const spread = spreads[schemeNames.indexOf(scheme)];
     return [
-      `With ${scheme}, steps go as T^${twoDigits(exponent.exponent)} (fewest, ${formatCount(fewest.steps!)}, at T = ${fewest.interval})`,
+      `With ${scheme}, steps go as T^${twoDigits(exponent.exponent)}: T = ${rarest.interval} takes ${formatSignificant(growth, 3)} times the steps of the least T`,
       ...(spread === undefined
         ? []
         : [
             Number.isFinite(spread)
-              ? `and differ by a factor of ${formatSignificant(spread, 3)} for T from ${usual[0]} to ${usual[1]}`
-              : `and not every T from ${usual[0]} to ${usual[1]} arrives`,
+              ? `from ${usual[0]} to ${usual[1]} they differ by a factor of ${formatSignificant(spread, 3)}`
+              : `not every T from ${usual[0]} to ${usual[1]} arrives`,
           ]),
       ...(missed.length > 0 ? [`the target is missed at T = ${list(missed.map(String))}`] : []),
       `the least time, ${formatSeconds(fastest.seconds!)}, is at T = ${fastest.interval}`,

@@ -148,7 +148,7 @@ describe("staleness", () => {
     expect(spreadWithin(flat, schemeNames[0])).toBeCloseTo(101 / 100.05, 10);
     const reading = readStaleness(flat);
     expect(reading.verdict).toBe("holds");
-    expect(reading.paragraph).toContain("the least time");
+    expect(reading.paragraph).toContain("T = 500 takes 9 times the steps of the least T");
     const steep = flat.map((one) =>
       one.scheme === schemeNames[2] && one.interval === 100 ? { ...one, steps: null } : one,
     );
