@@ -32,8 +32,8 @@ describe("thalweg compare", () => {
     const page = readFileSync(join(root, "compared", "report.html"), "utf8");
     for (const text of ["Sharpness", "Spectra", "different starts", "solutions.csv", "points.json"])
       expect(page).toContain(text);
-    // Two spectra, and the loss on training and test data along lines of one start and of different ones.
-    expect(page.match(/<svg viewBox/g)).toHaveLength(6);
+    // Two spectra; the loss on training data, aligned, and on test data along lines of one start and of different ones.
+    expect(page.match(/<svg viewBox/g)).toHaveLength(8);
     expect(page).not.toMatch(/(src|href)="(?!data:|#)/);
     expect(page).not.toMatch(/NaN|undefined|Infinity/);
     for (const media of ["prefers-color-scheme:dark", "@media print", "width=device-width"])

@@ -100,16 +100,21 @@ function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean
   if (bundles.length === 0) return [];
   const metric = metricOf(metrics);
   const id = sameStart ? "one" : "different";
-  const wanted: [keyof Performance, string][] = [
-    ["train", "loss"],
-    ["test", "loss"],
+  /** The second solution's units in the order that is closest to the first's. */
+  const turned = bundles.map(({ lines, ...ends }) => ({
+    ...ends,
+    lines: lines.flatMap(({ aligned, ...line }) => (aligned ? [{ ...line, points: aligned.points }] : [])),
+  }));
+  const wanted: [typeof bundles, keyof Performance, string, string][] = [
+    [bundles, "train", "loss", "Training loss along the lines"],
+    [turned, "train", "loss", "Training loss along the lines, hidden units aligned"],
+    [bundles, "test", "loss", "Test loss along the lines"],
     ...(metric
-      ? [["train", metric] as [keyof Performance, string], ["test", metric] as [keyof Performance, string]]
+      ? [[bundles, "test", metric, `Test ${metric} along the lines`] as (typeof wanted)[number]]
       : []),
   ];
-  return wanted.flatMap(([data, name]) => {
-    const title = `${data === "train" ? "Training" : "Test"} ${name} along the lines`;
-    const series = bundles.map((bundle, colour) => ({
+  return wanted.flatMap(([drawn, data, name, title], k) => {
+    const series = drawn.map((bundle, colour) => ({
       label: `${bundle.from.label} to ${bundle.to.label}`,
       colour,
       points: alongLine(bundle, data, name).filter(({ y }) => Number.isFinite(y)),
@@ -117,12 +122,12 @@ function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean
     if (series.every(({ points }) => points.length === 0)) return [];
     return [
       {
-        id: `${id}-${data}-${name}`,
+        id: `${id}-${k}`,
         title,
-        description: `${title}, median and range over seeds. ${bundles
+        description: `${title}, median and range over seeds. ${drawn
           .map(
             ({ from, to, lines }) =>
-              `${from.label} to ${to.label}: highest barrier ${short(Math.max(...lines.map((line) => barrierOf(line, data, name, metrics))))}`,
+              `${from.label} to ${to.label}: highest barrier ${short(Math.max(0, ...lines.map((line) => barrierOf(line, data, name, metrics))))}`,
           )
           .join("; ")}.`,
         xLabel: "share of the way",
