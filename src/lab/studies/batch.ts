@@ -14,7 +14,7 @@ import { defineStudy, type Extent, type Lab, overSeeds, type Task } from "./stud
 
 const methods = {
   adam: { learningRate: 0.002, settings: {} },
-  kfac: { learningRate: 0.06, settings: { schedule: "constant" } },
+  kfac: { learningRate: 0.03, settings: { schedule: "constant" } },
 } as const satisfies Record<MethodName, unknown>;
 /** Of the rates above. */
 const usualBatch = 64;

@@ -26,7 +26,7 @@ import { defineStudy, type Extent, type Lab } from "./study.js";
 const damping = 0.01;
 
 const widths: Readonly<Record<Extent, readonly number[]>> = {
-  quick: [64, 128, 256, 512],
+  quick: [64, 128, 256, 512, 1024],
   full: [64, 128, 256, 512, 1024, 2048],
 };
 

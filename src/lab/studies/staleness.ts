@@ -23,7 +23,7 @@ import {
   usual,
 } from "./staleness-reading.js";
 import { least, timeSteps } from "./steps.js";
-import { defineStudy, type Extent, type Lab, overSeeds } from "./study.js";
+import { defineStudy, type Extent, type Lab, overSeeds, type Task } from "./study.js";
 
 /** What grows stale: with T, the interval. */
 const schemes = {
@@ -40,12 +40,12 @@ const schemes = {
   }),
 } as const satisfies Record<Scheme, unknown>;
 
-interface Grid {
+export interface StalenessGrid {
   readonly intervals: readonly number[];
   readonly seeds: number;
   readonly limits: Limits;
 }
-const grids: Readonly<Record<Extent, Grid>> = {
+const grids: Readonly<Record<Extent, StalenessGrid>> = {
   quick: {
     intervals: [1, 10, 100, 500],
     seeds: 1,
@@ -67,7 +67,7 @@ async function measureCosts(lab: Lab): Promise<CostPoint> {
     lab,
     openDigits(),
     { name: "kfac", settings: { ...kfac, factorInterval: 2, inverseInterval: 10 } },
-    { batch, count: 160 },
+    { batch, count: 80 },
   );
   const refreshed = steps.filter(({ report }) => report.diagnostics?.refreshed === true);
   const rest = steps.filter(({ report }) => report.diagnostics?.refreshed !== true);
@@ -90,7 +90,7 @@ async function measureRun(
   lab: Lab,
   scheme: Scheme,
   interval: number,
-  { seeds, limits }: Grid,
+  { seeds, limits }: StalenessGrid,
   earlier: readonly StalenessPoint[],
 ): Promise<RunPoint> {
   const costs = earlier.find((point) => point.what === "cost")!;
@@ -131,6 +131,19 @@ async function measureRun(
   };
 }
 
+/** What steps cost, then a task for every interval and scheme of a grid. */
+export const stalenessTasks = (grid: StalenessGrid): Task<StalenessPoint>[] => [
+  { id: "cost of a step", seconds: 1, measure: measureCosts },
+  ...grid.intervals.flatMap((interval) =>
+    schemeNames.map((scheme) => ({
+      id: `${scheme}, T = ${interval}`,
+      seconds: grid.seeds * (0.4 + grid.limits.steps * 0.2 * (4e-3 + 1.5e-2 / interval)),
+      measure: (lab: Lab, earlier: readonly StalenessPoint[]) =>
+        measureRun(lab, scheme, interval, grid, earlier),
+    })),
+  ),
+];
+
 export const staleness = defineStudy({
   name: "staleness",
   title: "Staleness of curvature",
@@ -157,19 +170,6 @@ export const staleness = defineStudy({
     seeds: "how many",
   },
   schema: stalenessSchema,
-  tasks: (extent) => {
-    const grid = grids[extent];
-    return [
-      { id: "cost of a step", seconds: 1, measure: measureCosts },
-      ...grid.intervals.flatMap((interval) =>
-        schemeNames.map((scheme) => ({
-          id: `${scheme}, T = ${interval}`,
-          seconds: grid.seeds * (0.4 + grid.limits.steps * 0.4 * (1e-3 + 3e-3 / interval)),
-          measure: (lab: Lab, earlier: readonly StalenessPoint[]) =>
-            measureRun(lab, scheme, interval, grid, earlier),
-        })),
-      ),
-    ];
-  },
+  tasks: (extent) => stalenessTasks(grids[extent]),
   read: readStaleness,
 });
