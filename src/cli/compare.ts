@@ -52,7 +52,7 @@ export async function compare(folders: readonly string[], flags: CompareFlags): 
         progress.update(() =>
           [
             `${done + 1}/${total} ${what}`,
-            ...(left === undefined ? [] : [`about ${formatSeconds(left)} left`]),
+            ...(left ? [`${left.least ? "more than" : "about"} ${formatSeconds(left.seconds)} left`] : []),
           ].join(` ${symbol.dot} `),
         ),
     });

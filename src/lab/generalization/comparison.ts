@@ -18,8 +18,8 @@ import type { Problem } from "../problem.js";
 import { engineSettingsSchema, parseJson, problemSettingsSchema, validate } from "../settings.js";
 import { beginFolder, makeFolder, readArrays, readRecord, replaceFile } from "../store.js";
 import { type Line, lineSchema, type Solution, solutionSchema } from "./measured.js";
-import { digestOf, type Subject, subjectSchema } from "./subjects.js";
-import { openSurface } from "./surface.js";
+import { digestOf, type Pair, pairsOf, type Subject, subjectSchema } from "./subjects.js";
+import { openSurface, type Surface } from "./surface.js";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -56,14 +56,6 @@ const measuredSchema = v.variant("kind", [
 ]);
 type Measured = v.InferOutput<typeof measuredSchema>;
 
-/** Two subjects by their places in the list. */
-export interface Pair {
-  readonly from: number;
-  readonly to: number;
-  /** Equal seeds begin with equal parameters, and see equal batches where these are of one size. */
-  readonly sameStart: boolean;
-}
-
 export interface Comparison {
   readonly folder: string;
   readonly created: string;
@@ -73,29 +65,16 @@ export interface Comparison {
   readonly lines: readonly (Pair & { readonly line: Line | undefined })[];
 }
 
-export interface ComparisonOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Before each part: what is measured, how many of how many are done, and estimated seconds until the end. */
-  readonly onPart?:
-    | ((what: string, done: number, total: number, secondsLeft: number | undefined) => void)
-    | undefined;
+/** Estimated seconds until the end; `least` while no line was measured, and only solutions are counted. */
+interface Left {
+  readonly seconds: number;
+  readonly least: boolean;
 }
 
-/**
- * Which lines are measured: between all runs of one seed, and, of each two optimizers (and each with itself), from
- * every seed to the next.
- */
-export function pairsOf(subjects: readonly Pick<Subject, "label" | "seed">[]): Pair[] {
-  const labels = [...new Set(subjects.map(({ label }) => label))];
-  const seeds = [...new Set(subjects.map(({ seed }) => seed))].sort((a, b) => a - b);
-  const pairs = subjects.flatMap((a, from) =>
-    subjects.flatMap((b, to): Pair[] => {
-      if (from === to || labels.indexOf(a.label) > labels.indexOf(b.label)) return [];
-      if (a.seed === b.seed) return [{ from, to, sameStart: true }];
-      return seeds.indexOf(b.seed) === seeds.indexOf(a.seed) + 1 ? [{ from, to, sameStart: false }] : [];
-    }),
-  );
-  return [...pairs.filter((pair) => pair.sameStart), ...pairs.filter((pair) => !pair.sameStart)];
+export interface ComparisonOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Before each part: what is measured, how many of how many are done, and how long the others may take. */
+  readonly onPart?: ((what: string, done: number, total: number, left: Left | undefined) => void) | undefined;
 }
 
 export const nameOf = ({ label, seed }: Subject): string => `${label}, seed ${seed}`;
@@ -161,88 +140,102 @@ export async function runComparison(
   problem: Problem,
   folder: string,
   settings: ComparisonSettings,
-  { signal, onPart }: ComparisonOptions = {},
+  options: ComparisonOptions = {},
 ): Promise<Comparison> {
-  makeFolder(folder);
-  return whileLocked(folder, async () => {
-    if (!existsSync(fileOf(folder)))
-      beginFolder(folder, "comparison.json", {
-        format: "thalweg-comparison",
-        version: 1,
-        created: new Date().toISOString(),
-        settings,
-        environment: describeEnvironment(runtime),
-      });
-    const { subjects } = settings;
-    for (const { folder: run, digest } of subjects)
-      if (digestOf(readArrays(run)) !== digest)
-        throw new UserError(
-          `"${run}" has gone on since the comparison in "${folder}" began; begin another one with --out`,
-        );
-    const measured = readMeasured(folder);
-    const keep = (one: Measured) => {
-      measured.push(one);
-      replaceFile(measuredOf(folder), measured.map((each) => `${JSON.stringify(each)}\n`).join(""));
-    };
-    const { solutions, lines } = readComparison(folder);
-    const surface = openSurface(runtime, problem, settings);
-    const total = solutions.length + lines.length;
-    const left = {
-      solution: solutions.filter(({ solution }) => !solution).length,
-      line: lines.filter(({ line }) => !line).length,
-    };
-    /** Seconds and number of those of each kind that were measured here. */
-    const spent = { solution: [0, 0], line: [0, 0] };
-    const secondsLeft = () => {
-      const of = (kind: Measured["kind"]) =>
-        left[kind] === 0 ? 0 : (left[kind] * spent[kind][0]!) / spent[kind][1]!;
-      const seconds = of("solution") + of("line");
-      return Number.isFinite(seconds) ? seconds : undefined;
-    };
-    const work = async (kind: Measured["kind"], what: string, measure: Parts) => {
-      const began = performance.now();
-      const done = total - left.solution - left.line;
-      const one = await measure(async (part) => {
-        onPart?.(`${what}: ${part}`, done, total, secondsLeft());
-        // Signals arrive only while nothing is computed.
-        await new Promise((resolve) => setImmediate(resolve));
-        if (signal?.aborted) throw new Interrupted();
-      });
-      keep(one);
-      left[kind]--;
-      spent[kind][0]! += (performance.now() - began) / 1000;
-      spent[kind][1]!++;
-    };
-    try {
-      for (const [k, { subject, solution }] of solutions.entries())
-        if (!solution)
-          await work("solution", nameOf(subject), async (part) => ({
-            kind: "solution",
-            subject: k,
-            ...(await surface.measure(surface.read(subject.folder), surface.start(subject.seed), part)),
-          }));
-      for (const { from, to, sameStart, line } of lines)
-        if (!line) {
-          const [a, b] = [subjects[from]!, subjects[to]!];
-          await work("line", `${nameOf(a)} to ${nameOf(b)}`, async (part) => ({
-            kind: "line",
-            from,
-            to,
-            ...(await surface.line(
-              surface.read(a.folder),
-              surface.read(b.folder),
-              sameStart ? surface.start(a.seed) : undefined,
-              part,
-            )),
-          }));
-        }
-    } catch (error) {
-      if (!(error instanceof Interrupted)) throw error;
-    } finally {
-      surface.release();
-    }
-    return readComparison(folder);
-  });
+  // What cannot be measured leaves no folder behind.
+  const surface = openSurface(runtime, problem, settings);
+  try {
+    makeFolder(folder);
+    return await whileLocked(folder, () => measureAll(runtime, surface, folder, settings, options));
+  } finally {
+    surface.release();
+  }
+}
+
+async function measureAll(
+  runtime: Runtime,
+  surface: Surface,
+  folder: string,
+  settings: ComparisonSettings,
+  { signal, onPart }: ComparisonOptions,
+): Promise<Comparison> {
+  if (!existsSync(fileOf(folder)))
+    beginFolder(folder, "comparison.json", {
+      format: "thalweg-comparison",
+      version: 1,
+      created: new Date().toISOString(),
+      settings,
+      environment: describeEnvironment(runtime),
+    });
+  const { subjects } = settings;
+  for (const { folder: run, digest } of subjects)
+    if (digestOf(readArrays(run)) !== digest)
+      throw new UserError(
+        `"${run}" has gone on since the comparison in "${folder}" began; begin another one with --out`,
+      );
+  const measured = readMeasured(folder);
+  const keep = (one: Measured) => {
+    measured.push(one);
+    replaceFile(measuredOf(folder), measured.map((each) => `${JSON.stringify(each)}\n`).join(""));
+  };
+  const { solutions, lines } = readComparison(folder);
+  const total = solutions.length + lines.length;
+  const left = {
+    solution: solutions.filter(({ solution }) => !solution).length,
+    line: lines.filter(({ line }) => !line).length,
+  };
+  /** Seconds and number of those of each kind that were measured here. */
+  const spent = { solution: [0, 0], line: [0, 0] };
+  const timeLeft = (): Left | undefined => {
+    const of = (kind: Measured["kind"]) =>
+      left[kind] === 0 ? 0 : (left[kind] * spent[kind][0]!) / spent[kind][1]!;
+    const [solution, line] = [of("solution"), of("line")];
+    if (Number.isNaN(solution)) return undefined;
+    return Number.isNaN(line)
+      ? { seconds: solution, least: true }
+      : { seconds: solution + line, least: false };
+  };
+  const work = async (kind: Measured["kind"], what: string, measure: Parts) => {
+    const began = performance.now();
+    const done = total - left.solution - left.line;
+    const one = await measure(async (part) => {
+      onPart?.(`${what}: ${part}`, done, total, timeLeft());
+      // Signals arrive only while nothing is computed.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted) throw new Interrupted();
+    });
+    keep(one);
+    left[kind]--;
+    spent[kind][0]! += (performance.now() - began) / 1000;
+    spent[kind][1]!++;
+  };
+  try {
+    for (const [k, { subject, solution }] of solutions.entries())
+      if (!solution)
+        await work("solution", nameOf(subject), async (part) => ({
+          kind: "solution",
+          subject: k,
+          ...(await surface.measure(surface.read(subject.folder), surface.start(subject.seed), part)),
+        }));
+    for (const { from, to, sameStart, line } of lines)
+      if (!line) {
+        const [a, b] = [subjects[from]!, subjects[to]!];
+        await work("line", `${nameOf(a)} to ${nameOf(b)}`, async (part) => ({
+          kind: "line",
+          from,
+          to,
+          ...(await surface.line(
+            surface.read(a.folder),
+            surface.read(b.folder),
+            sameStart ? surface.start(a.seed) : undefined,
+            part,
+          )),
+        }));
+      }
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+  }
+  return readComparison(folder);
 }
 
 type Parts = (onPart: (part: string) => Promise<void>) => Promise<Measured>;

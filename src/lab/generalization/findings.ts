@@ -3,10 +3,10 @@ import type { Section } from "../account.js";
 import { formatCount, formatMetric, formatSignificant } from "../format.js";
 import type { Problem } from "../problem.js";
 import { median } from "../score.js";
-import type { Comparison, Pair } from "./comparison.js";
+import type { Comparison } from "./comparison.js";
 import type { Line, Performance, Solution } from "./measured.js";
 import { barrier } from "./path.js";
-import type { Subject } from "./subjects.js";
+import type { Pair, Subject } from "./subjects.js";
 
 /** The solutions of one optimizer that are measured. */
 export interface Group {

@@ -18,7 +18,8 @@ export const solutionSchema = v.object({
   ...placeSchema.entries,
   /** n, the number of parameters. */
   size: v.number(),
-  /** Mean training loss of the batches on which what follows was measured. */
+  /** Those of the batches on which what follows was measured, and the mean training loss of these. */
+  examples: v.number(),
   batchLoss: number,
   gradientNorm: number,
   /** Of the Hessian, λ₁ ≥ λ₂ ≥ …, and its smallest. */

@@ -159,11 +159,12 @@ export function comparisonReport(comparison: Comparison, context: ComparisonCont
   const labels = groups.map(({ label }) => label);
   const done = solutions.filter(({ solution }) => solution).length + lines.filter(({ line }) => line).length;
   const total = solutions.length + lines.length;
+  const examples = solutions.find(({ solution }) => solution)?.solution?.examples;
   const facts: [string, string][] = [
     ["Problem", `${settings.problem.name}: ${problem}`],
     [
       "Curvature and sharpness",
-      `of the training loss on ${formatCount(settings.batches)} batches of ${formatCount(settings.batch)}, as training sees them; seed ${settings.seed}`,
+      `of the mean training loss on ${examples === undefined ? "" : `${formatCount(examples)} examples in `}batches of ${formatCount(settings.batch)}, as training sees them; seed ${settings.seed}`,
     ],
     [
       "Balls",

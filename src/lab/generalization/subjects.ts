@@ -128,3 +128,28 @@ export function digestOf(arrays: readonly NamedArray[]): string {
       hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return hash.digest("hex").slice(0, 16);
 }
+
+/** Two subjects by their places in the list. */
+export interface Pair {
+  readonly from: number;
+  readonly to: number;
+  /** Equal seeds begin with equal parameters, and see equal batches where these are of one size. */
+  readonly sameStart: boolean;
+}
+
+/**
+ * Which lines are measured: between all runs of one seed, and, of each two optimizers (and each with itself), from
+ * every seed to the next.
+ */
+export function pairsOf(subjects: readonly Pick<Subject, "label" | "seed">[]): Pair[] {
+  const labels = [...new Set(subjects.map(({ label }) => label))];
+  const seeds = [...new Set(subjects.map(({ seed }) => seed))].sort((a, b) => a - b);
+  const pairs = subjects.flatMap((a, from) =>
+    subjects.flatMap((b, to): Pair[] => {
+      if (from === to || labels.indexOf(a.label) > labels.indexOf(b.label)) return [];
+      if (a.seed === b.seed) return [{ from, to, sameStart: true }];
+      return seeds.indexOf(b.seed) === seeds.indexOf(a.seed) + 1 ? [{ from, to, sameStart: false }] : [];
+    }),
+  );
+  return [...pairs.filter((pair) => pair.sameStart), ...pairs.filter((pair) => !pair.sameStart)];
+}

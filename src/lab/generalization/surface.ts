@@ -181,6 +181,7 @@ export function openSurface(runtime: Runtime, problem: Problem, options: Surface
       return {
         ...performance,
         size: n,
+        examples: batches.count * batch,
         batchLoss,
         gradientNorm: norm(gradient),
         eigenvalues: largest.map(({ value }) => value),

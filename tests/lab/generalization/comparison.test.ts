@@ -1,15 +1,14 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
   type ComparisonSettings,
-  pairsOf,
   readComparison,
   runComparison,
 } from "../../../src/lab/generalization/comparison.js";
 import { barrierOf } from "../../../src/lab/generalization/findings.js";
 import { barrier, interpolate, separation } from "../../../src/lab/generalization/path.js";
-import { findSubjects } from "../../../src/lab/generalization/subjects.js";
+import { findSubjects, pairsOf } from "../../../src/lab/generalization/subjects.js";
 import { openSurface } from "../../../src/lab/generalization/surface.js";
 import { openProblem } from "../../../src/lab/problems/registry.js";
 import { runRace } from "../../../src/lab/race.js";
@@ -213,6 +212,17 @@ describe("a comparison", () => {
         subjects: [{ ...first!, digest: "0" }, ...others],
       }),
     ).rejects.toThrow(/has gone on since the comparison in ".*changed" began/);
+  });
+  it("refuses problems whose loss is no function of the parameters, and leaves no folder behind", async () => {
+    const folder = join(root, "game");
+    for (const [name, expected] of [
+      ["gan-gaussians", /"gan-gaussians" is a game/],
+      ["cartpole", /"cartpole" has no fixed loss/],
+    ] as const)
+      await expect(
+        runComparison(runtime, openProblem({ name, options: {} }), folder, settingsOf()),
+      ).rejects.toThrow(expected);
+    expect(existsSync(folder)).toBe(false);
   });
   it("leaves out runs of a race that diverged or have not ended", async () => {
     const folder = join(root, "failing");
