@@ -1,11 +1,11 @@
 /**
  * (A + λI) x = b by preconditioned conjugate gradients, for an A known by its products. Hestenes & Stiefel 1952;
- * Nocedal & Wright 2006, "Numerical optimization", algorithm 5.3. With M the preconditioner's diagonal:
+ * Nocedal & Wright 2006, "Numerical optimization", algorithm 5.3. With M the preconditioner, positive definite and easy to solve with:
  *
- *     r = b − (A + λI) x,   z = r/M,   p = z
- *     α = rᵀz / pᵀ(A + λI)p;   x ← x + α p;   r ← r − α (A + λI) p;   z ← r/M;   p ← z + (r⁺ᵀz⁺ / rᵀz) p
+ *     r = b − (A + λI) x,   p = 0,   then
+ *     z = M⁻¹r;   p ← z + (rᵀz / last rᵀz) p;   α = rᵀz / pᵀ(A + λI)p;   x ← x + α p;   r ← r − α (A + λI) p
  *
- * Each iteration is one product and two programs; sums are in f64. Memory: b, x, r and p (and 1/M).
+ * Each iteration is one product, one M⁻¹r, and three programs; sums are in f64. Memory: b, x, r and p.
  */
 import { compile } from "../compiler/compile.js";
 import type { CurvatureOperator } from "../curvature/operator.js";
@@ -13,15 +13,27 @@ import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { input, type Tensor } from "../tensor/tensor.js";
 import { roundingOf } from "./damping.js";
-import { innerProduct } from "./evaluation.js";
+import { compileInnerProduct, innerProduct } from "./evaluation.js";
+
+/** M⁻¹ as a graph. */
+export interface InverseMap {
+  /** What M⁻¹ is made of, as they are while the solver runs. */
+  readonly buffers: readonly Buffer[];
+  /** M⁻¹r [n]; the symbols stand for the buffers, in their order. */
+  apply(symbols: readonly Tensor[], residual: Tensor): Tensor;
+}
+
+/** M⁻¹ = diag(scaling), positive. @example compileConjugateGradient(runtime, G, { preconditioner: diagonal(scaling) }) */
+export const diagonal = (scaling: Buffer): InverseMap => ({
+  buffers: [scaling],
+  apply: ([m], residual) => residual.mul(m!),
+});
 
 export interface ConjugateGradient {
   /** b [n]. */
   readonly rightSide: Buffer;
-  /** x [n]: where to begin, then the result. */
+  /** x [n]: where to begin, then the result. A beginning worse than nothing, φ(x) > 0, is shortened to its best c·x. */
   readonly solution: Buffer;
-  /** 1/M [n], positive; absent without preconditioning. */
-  readonly scaling: Buffer | undefined;
   /** Products are of the operator's last linearization. */
   solve(options: SolveOptions): Solution;
   release(): void;
@@ -96,19 +108,17 @@ const scalar = (name: string) => input(name, { dtype: "f64", shape: [] });
 export function compileConjugateGradient(
   runtime: Runtime,
   operator: CurvatureOperator,
-  { preconditioned = false }: { readonly preconditioned?: boolean } = {},
+  { preconditioner }: { readonly preconditioner?: InverseMap | undefined } = {},
 ): ConjugateGradient {
   const { tangent, product } = operator;
   const dtype = tangent.dtype as "f32" | "f64";
   const vector = () => runtime.buffer(dtype, tangent.shape);
   const [rightSide, solution, residual] = [vector(), vector(), vector()];
-  const scaling = preconditioned ? vector() : undefined;
 
   const [b, x, r, p, Ap] = ["b", "x", "r", "p", "Ap"].map((name) => input(name, tangent)) as Five;
-  const m = scaling && input("scaling", scaling);
-  const [lambda, alpha, rz] = [scalar("lambda"), scalar("alpha"), scalar("rz")];
+  const symbols = (preconditioner?.buffers ?? []).map((buffer) => input("preconditioner", buffer));
+  const [lambda, alpha, last, scale] = [scalar("lambda"), scalar("alpha"), scalar("last rz"), scalar("c")];
   const times = (a: Tensor, v: Tensor) => v.mul(a.cast(dtype));
-  const scaled = (v: Tensor) => (m ? v.mul(m) : v);
   /** φ(x) = −½ xᵀ(r + b), ‖x‖², ‖r‖². */
   const measures = (at: Tensor, left: Tensor) => [
     innerProduct(at, left.add(b)).mul(-0.5),
@@ -116,24 +126,23 @@ export function compileConjugateGradient(
     innerProduct(left, left),
   ];
 
-  // x is in p's place, so that its product can be taken.
-  const first = b.sub(Ap).sub(times(lambda, p));
+  // x/c is in p's place, so that its product can be taken.
+  const [start, first] = [times(scale, p), b.sub(times(scale, Ap.add(times(lambda, p))))];
   const begin = compile(
     runtime,
     {
-      inputs: [b, p, Ap, lambda, ...(m ? [m] : [])],
-      outputs: [
-        first,
-        scaled(first),
-        innerProduct(first, scaled(first)),
-        ...measures(p, first),
-        innerProduct(b, b),
-      ],
+      inputs: [b, p, Ap, lambda, scale],
+      outputs: [start, first, ...measures(start, first), innerProduct(b, b)],
     },
-    {
-      inputs: [rightSide, tangent, product, undefined, ...(scaling ? [scaling] : [])],
-      outputs: [residual, tangent],
-    },
+    { inputs: [rightSide, tangent, product], outputs: [solution, residual] },
+  );
+  const alongStart = compileInnerProduct(runtime, rightSide, tangent);
+  const z = preconditioner ? preconditioner.apply(symbols, r) : r;
+  const rz = innerProduct(r, z);
+  const turn = compile(
+    runtime,
+    { inputs: [r, p, last, ...symbols], outputs: [z.add(times(rz.div(last), p)), rz] },
+    { inputs: [residual, tangent, undefined, ...(preconditioner?.buffers ?? [])], outputs: [tangent] },
   );
   const curvature = compile(
     runtime,
@@ -141,20 +150,10 @@ export function compileConjugateGradient(
     { inputs: [tangent, product] },
   );
   const [nextX, nextR] = [x.add(times(alpha, p)), r.sub(times(alpha, Ap.add(times(lambda, p))))];
-  const nextRz = innerProduct(nextR, scaled(nextR));
   const advance = compile(
     runtime,
-    {
-      inputs: [b, x, r, p, Ap, lambda, alpha, rz, ...(m ? [m] : [])],
-      outputs: [nextX, nextR, scaled(nextR).add(times(nextRz.div(rz), p)), nextRz, ...measures(nextX, nextR)],
-    },
-    {
-      inputs: [
-        ...[rightSide, solution, residual, tangent, product, undefined, undefined, undefined],
-        ...(scaling ? [scaling] : []),
-      ],
-      outputs: [solution, residual, tangent],
-    },
+    { inputs: [b, x, r, p, Ap, lambda, alpha], outputs: [nextX, nextR, ...measures(nextX, nextR)] },
+    { inputs: [rightSide, solution, residual, tangent, product], outputs: [solution, residual] },
   );
   const numberOf = (buffer: Buffer | undefined) => buffer!.data[0]!;
   const rounding = 10 * roundingOf(dtype);
@@ -162,18 +161,25 @@ export function compileConjugateGradient(
   return {
     rightSide,
     solution,
-    scaling,
     solve({ damping, iterations, until, visit }) {
       for (const buffer of [begin.inputs[3]!, curvature.inputs[2]!, advance.inputs[5]!])
         buffer.data[0] = damping;
       tangent.data.set(solution.data);
       const fromZero = solution.data.every((value: number) => value === 0);
+      begin.inputs[4]!.data[0] = 1;
       if (fromZero) product.data.fill(0);
-      else operator.run();
+      else {
+        operator.run();
+        curvature.run();
+        // φ(cx) = ½c² xᵀ(A + λI)x − c bᵀx
+        const [bend, slope] = [numberOf(curvature.outputs[0]), alongStart.run()];
+        if (bend > 2 * slope) begin.inputs[4]!.data[0] = Math.max(0, slope / bend);
+      }
       begin.run();
       let products = fromZero ? 0 : 1;
-      let along = numberOf(begin.outputs[2]);
-      const [, , , model, square, left, right] = begin.outputs.map(numberOf) as number[];
+      // Nothing is left of what is in p's place.
+      let along = Number.POSITIVE_INFINITY;
+      const [, , model, square, left, right] = begin.outputs.map(numberOf) as number[];
       const b = Math.sqrt(right!);
       let now: Iterate = { iteration: 0, model: model!, square: square! };
       let size = Math.sqrt(left!);
@@ -182,6 +188,9 @@ export function compileConjugateGradient(
 
       while (now.iteration < iterations) {
         if (size <= rounding * b) return finish("residual");
+        turn.inputs[2]!.data[0] = along;
+        turn.run();
+        along = numberOf(turn.outputs[1]);
         operator.run();
         products++;
         curvature.run();
@@ -189,10 +198,8 @@ export function compileConjugateGradient(
         if (!Number.isFinite(bend) || !Number.isFinite(along)) return finish("not finite");
         if (bend <= 0) return finish("negative curvature");
         advance.inputs[6]!.data[0] = along / bend;
-        advance.inputs[7]!.data[0] = along;
         advance.run();
-        const [, , , nextAlong, nextModel, nextSquare, nextLeft] = advance.outputs.map(numberOf) as number[];
-        along = nextAlong!;
+        const [, , nextModel, nextSquare, nextLeft] = advance.outputs.map(numberOf) as number[];
         size = Math.sqrt(nextLeft!);
         now = { iteration: now.iteration + 1, model: nextModel!, square: nextSquare! };
         models.push(nextModel!);
@@ -203,8 +210,8 @@ export function compileConjugateGradient(
       return finish("iterations");
     },
     release() {
-      for (const part of [begin, curvature, advance, rightSide, solution, residual]) part.release();
-      scaling?.release();
+      for (const part of [begin, alongStart, turn, curvature, advance, rightSide, solution, residual])
+        part.release();
     },
   };
 }

@@ -6,7 +6,8 @@
  *     d ≈ −(A + λI)⁻¹ g,   θ ← θ + t d
  *
  * 1. Conjugate gradients from w·(the last solution) end when the model stands still (relativeProgress), at the latest
- *    after `iterations`. Preconditioner: (D + λ)^¾ with D the diagonal of the empirical Fisher.
+ *    after `iterations`. Preconditioner: (D + λ)^¾ with D the diagonal of the empirical Fisher, or K-FAC's factors
+ *    (hessian-free/preconditioning.ts).
  * 2. The loss often has its minimum before the model has: iterates kept on the way (at steps 1.3ʲ, the last twelve)
  *    are tried from the last one back, while the loss falls.
  * 3. ρ compares the reduction with the model's: λ ← 1.5 λ where ρ < ¼, λ ← ⅔ λ where ρ > ¾.
@@ -23,67 +24,22 @@
 
 import type { Objective } from "../curvature/index.js";
 import { curvatureOperator } from "../curvature/index.js";
-import { parameterCount } from "../curvature/model-shape.js";
 import { everyElement } from "./catalogue.js";
 import { type ConjugateGradient, compileConjugateGradient, relativeProgress } from "./conjugate-gradient.js";
-import { multiple, scalars, vectors } from "./costs.js";
 import { adaptDamping, isExhausted, trustRatio } from "./damping.js";
-import { compileEmpiricalDiagonal } from "./empirical-diagonal.js";
 import { compileEvaluation, compileInnerProduct, notFinite, type Point, productsOf } from "./evaluation.js";
 import { firstExamples } from "./first-examples.js";
+import { hessianFreeCosts } from "./hessian-free/costs.js";
+import { preconditioning } from "./hessian-free/preconditioning.js";
+import { options, type Settings } from "./hessian-free/settings.js";
 import { keepIterates } from "./iterates.js";
 import { backtrack } from "./line-search.js";
 import { defineMethod } from "./method.js";
 import type { Diagnostics, StepReport, Training } from "./optimizer.js";
 import { needOneLoss } from "./players.js";
 import { compileRay } from "./ray.js";
-import {
-  choice,
-  count,
-  decayRate,
-  flag,
-  fraction,
-  notNegative,
-  type Options,
-  positive,
-  SettingsError,
-  type SettingsOf,
-} from "./settings.js";
+import { SettingsError } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
-
-const options = {
-  curvature: choice("gaussNewton", ["gaussNewton", "hessian"], "A; gaussNewton is never negative"),
-  damping: positive(1, "λ: the first one; it then follows the ratio of reductions", {
-    typical: [0.01, 100],
-    sensitivity: "low",
-  }),
-  iterations: count(250, "most iterations of conjugate gradients in a step", {
-    typical: [20, 300],
-    sensitivity: "medium",
-  }),
-  progress: positive(5e-4, "ε: iterations end when the model gains less than this a step", {
-    typical: [0.0001, 0.005],
-    sensitivity: "medium",
-  }),
-  warmStart: decayRate(0.95, "w: how much of the last solution the next one begins with", {
-    typical: [0.5, 0.98],
-    sensitivity: "low",
-  }),
-  preconditioner: choice("empiricalFisher", ["empiricalFisher", "none"], "of the iterations"),
-  preconditionerDraws: count(8, "gradients from which its diagonal is estimated; exact with one an example"),
-  preconditionerExponent: fraction(0.75, "of the damped diagonal", { typical: [0.5, 1], sensitivity: "low" }),
-  curvatureExamples: count(0, "examples of the batch, its first, on which curvature is taken; 0 for all"),
-  structuralDamping: notNegative(0, "μ: of the hidden states of recurrent layers, times λ; 0 for none", {
-    typical: [0.001, 1],
-    sensitivity: "medium",
-  }),
-  backtracking: flag(true, "whether earlier iterates are tried"),
-  tolerance: notNegative(1e-8, "gradients as short as this have converged"),
-} satisfies Options;
-type Settings = SettingsOf<typeof options>;
-
-/** What a step takes as a rule, where nothing bounds it: iterations, and points at which the loss is tried. */
-const [usualIterations, usualTrials] = [50, 3];
 
 /**
  *     const training = hessianFree.create({ damping: 10, curvatureExamples: 256 }).start(objective);
@@ -103,41 +59,12 @@ export const hessianFree = defineMethod(
         "gaussNewtonVectorProducts",
         "hessianVectorProducts",
         "preconditionerGradients",
+        "factors",
       ],
       batch: "large",
     },
     treats: everyElement("with all others, through products"),
-    costs(shape, s, batch) {
-      const n = parameterCount(shape);
-      const share = s.curvatureExamples > 0 ? Math.min(1, s.curvatureExamples / batch) : 1;
-      const iterations = Math.min(s.iterations, usualIterations);
-      const preconditioned = s.preconditioner !== "none";
-      const draws = preconditioned ? Math.max(1, s.preconditionerDraws) : 0;
-      const kept = s.backtracking ? 12 : 1;
-      const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
-      const [each, others] = preconditioned ? [23, 30] : [19, 26];
-      return {
-        state: [...vectors("history", 1, n), scalars(2)],
-        workspace: vectors("vectors", 7 + kept + (preconditioned ? 2 : 0), n),
-        work: [
-          ...(draws > 0
-            ? [{ part: "curvature" as const, formula: `${3 * draws}n`, flops: 3 * draws * n }]
-            : []),
-          {
-            part: "inversion",
-            formula: `${each}n an iteration, about ${iterations} of them`,
-            flops: each * iterations * n,
-          },
-          { part: "update", formula: multiple(others), flops: others * n },
-        ],
-        evaluations: {
-          gradients: 1,
-          [products]: (iterations + 1) * share,
-          losses: usualTrials,
-          ...(draws > 0 && { preconditionerGradients: draws * share }),
-        },
-      };
-    },
+    costs: hessianFreeCosts,
     options,
   },
   (settings) => ({ name: "hessianFree", settings, start: (objective) => start(objective, settings) }),
@@ -172,15 +99,8 @@ function start(objective: Objective, settings: Settings): Training {
     throw new SettingsError(
       `hessianFree: structuralDamping is ${structuralDamping}, and no layer of the model has hidden states (rnn, lstm, gru); leave it at 0`,
     );
-  const preconditioned = settings.preconditioner !== "none";
-  const solver = compileConjugateGradient(runtime, operator, { preconditioned });
-  const diagonal =
-    solver.scaling &&
-    compileEmpiricalDiagonal("hessianFree", part, {
-      draws: Math.max(1, settings.preconditionerDraws),
-      exponent: settings.preconditionerExponent,
-      scaling: solver.scaling,
-    });
+  const preconditioner = preconditioning(part, settings);
+  const solver = compileConjugateGradient(runtime, operator, { preconditioner: preconditioner?.inverse });
   const iterates = keepIterates(runtime, solver.solution, settings.backtracking ? 12 : 1);
   const ray = compileRay(objective);
   const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
@@ -254,7 +174,8 @@ function start(objective: Objective, settings: Settings): Training {
   };
 
   return {
-    state: { step: count, damping, solution: solver.solution },
+    state: { step: count, damping, solution: solver.solution, ...preconditioner?.state },
+    ...(preconditioner?.coverage && { coverage: preconditioner.coverage }),
     step(): StepReport {
       const number = count.data[0]++;
       key.data[1] = number;
@@ -270,7 +191,7 @@ function start(objective: Objective, settings: Settings): Training {
       if (!point.finite) return { ...idle, diagnostics: notFinite };
       if (point.gradientNorm <= settings.tolerance) return { ...idle, stop: "converged" };
       operator.linearize();
-      const drawn = diagonal?.compute(number) ?? 0;
+      const asked = preconditioner?.refresh(number, damping.data[0]!);
       const [b, g] = [solver.rightSide.data, evaluation.gradient.data];
       for (let k = 0; k < b.length; k++) b[k] = -g[k]!;
       ray.begin();
@@ -278,7 +199,6 @@ function start(objective: Objective, settings: Settings): Training {
       let [losses, products] = [0, 0];
       let last: Attempt;
       for (let attempts = 1; ; attempts++) {
-        diagonal?.scale(damping.data[0]!);
         last = attempt(point);
         losses += last.losses;
         products += last.products;
@@ -286,6 +206,7 @@ function start(objective: Objective, settings: Settings): Training {
         // What led nowhere is no place to begin the next time.
         solver.solution.data.fill(0);
         damping.data[0] = adaptDamping(4 * damping.data[0]!, 0.5, dampingRule);
+        preconditioner?.scale(damping.data[0]!);
         if (attempts === mostAttempts) break;
       }
       evaluation.keepState();
@@ -300,7 +221,7 @@ function start(objective: Objective, settings: Settings): Training {
           gradients: last.moved && exhausted ? 2 : 1,
           losses,
           [productsOf[settings.curvature]]: products,
-          ...(drawn > 0 && { preconditionerGradients: drawn }),
+          ...asked,
         },
         diagnostics: last.diagnostics,
         ...(stalled && { stop: "stalled" }),
@@ -308,7 +229,7 @@ function start(objective: Objective, settings: Settings): Training {
     },
     release() {
       for (const each of owned) each.release();
-      diagonal?.release();
+      preconditioner?.release();
       if (part !== objective) part.release();
     },
   };

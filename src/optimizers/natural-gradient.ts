@@ -100,7 +100,7 @@ export const naturalGradient = defineMethod(
         work: [
           dense
             ? { part: "inversion", formula: "⅔n³", flops: (2 / 3) * n ** 3 }
-            : { part: "inversion", formula: `${19 * s.iterations}n`, flops: 19 * s.iterations * n },
+            : { part: "inversion", formula: `${21 * s.iterations}n`, flops: 21 * s.iterations * n },
           { part: "update", formula: "18n", flops: 18 * n },
         ],
         evaluations: {

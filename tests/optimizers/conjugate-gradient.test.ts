@@ -4,6 +4,7 @@ import { curvatureOperator } from "../../src/curvature/index.js";
 import { random } from "../../src/nn/random.js";
 import {
   compileConjugateGradient,
+  diagonal,
   type Iterate,
   relativeProgress,
   residualBelow,
@@ -29,11 +30,15 @@ function setUp(
   const objective = quadratic(runtime, A, { b: draw(n), x: draw(n), dtype });
   const operator = curvatureOperator(objective, "hessian");
   operator.linearize();
-  const cg = compileConjugateGradient(runtime, operator, { preconditioned });
+  const scaling = runtime.buffer(dtype, [n]);
+  scaling.set(Array.from({ length: n }, (_, k) => 1 / (1 + k)));
+  const cg = compileConjugateGradient(runtime, operator, {
+    preconditioner: preconditioned ? diagonal(scaling) : undefined,
+  });
   const b = draw(n);
   cg.rightSide.set(b);
   const release = () => {
-    for (const part of [cg, operator, objective]) part.release();
+    for (const part of [cg, scaling, operator, objective]) part.release();
   };
   const exact = (damping: number) =>
     solveExactly(Matrix.add(new Matrix(A), Matrix.eye(n).mul(damping)), Matrix.columnVector(b)).to1DArray();
@@ -51,7 +56,6 @@ describe("conjugate gradients", () => {
     "solve a linear system in as many iterations as it has unknowns: %s",
     (_, preconditioned, damping) => {
       const { cg, exact, n, release } = setUp(eigenvalues, { preconditioned });
-      cg.scaling?.set(Array.from({ length: n }, (_, k) => 1 / (1 + k)));
       const { iteration, products, ended } = cg.solve({
         damping,
         iterations: 100,
@@ -86,6 +90,26 @@ describe("conjugate gradients", () => {
     });
     expect(seen).toEqual([1, 2, 3, 4, 5]);
     expect({ products, ended }).toEqual({ products: 6, ended: "iterations" });
+    release();
+  });
+  test("begin at the best multiple of a start that is worse than nothing", () => {
+    const { A, b, n, cg, release } = setUp(eigenvalues);
+    const x = Matrix.columnVector(draw(n));
+    const right = Matrix.columnVector(b);
+    const best = x.dot(right) / x.dot(new Matrix(A).mmul(x));
+    const startAt = (c: number) => {
+      cg.solution.set(Matrix.mul(x, c).to1DArray());
+      return cg.solve({ damping: 0, iterations: 0, until: () => undefined }).model;
+    };
+    // As it is below twice the best, where φ is negative.
+    startAt(1.9 * best);
+    expect(cg.solution.data[0]).toBeCloseTo(1.9 * best * x.get(0, 0), 12);
+    for (const c of [2.1 * best, 50 * best]) {
+      expect(startAt(c)).toBeCloseTo(-0.5 * best * x.dot(right), 10);
+      expect(cg.solution.data[0]).toBeCloseTo(best * x.get(0, 0), 10);
+    }
+    // Uphill from the very beginning.
+    expect(Math.abs(startAt(-best))).toBe(0);
     release();
   });
   test("end before a direction of negative curvature, and not where damping covers it", () => {

@@ -43,6 +43,7 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ["lbfgs", { memory: 3, lineSearch: "none" }],
   ["lbfgs", { lineSearch: "none", overlap: 1 }],
   ["hessianFree", { preconditioner: "none", backtracking: false }],
+  ["hessianFree", { preconditioner: "kfac" }],
   ["naturalGradient", { globalization: "none", curvature: "gaussNewton" }],
   ["naturalGradient", { solver: "dense" }],
   ["kfac", { step: "quadratic" }],

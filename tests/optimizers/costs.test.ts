@@ -291,6 +291,32 @@ describe("work of iterations", () => {
   });
 });
 
+test("hessianFree preconditioned by Kronecker factors, beside what it takes without", () => {
+  const of = (preconditioner: string) => {
+    const settings = {
+      ...{ iterations: 5, progress: 1e-9, backtracking: false, curvatureExamples: 12 },
+      ...{ preconditioner, factorInterval: 2, inverseInterval: 4 },
+    };
+    const counts = run(wide.mlp, "hessianFree", { settings, before: 8, steps: 8 });
+    const shape = modelShapeOf(counts.objective);
+    const routines = findMethod("hessianFree")
+      .costs(shape, settings, wide.mlp.examples)
+      .work.reduce((sum, { formula, flops }) => sum + (formula.includes("in³") ? flops : 0), 0);
+    return { ...counts, routines, programs: counts.flops("curvature", "inversion", "update") - routines };
+  };
+  const [plain, factored] = [of("none"), of("kfac")];
+  const { objective, evaluations } = factored;
+  const gradient = evaluationFlops(objective);
+  const backward = evaluationFlops(objective, extras.preactivations) - gradient;
+  // An estimate is a program of its own, with a forward pass on the examples of the curvature.
+  const forward = (gradient / 3) * (12 / 16);
+  const asked = evaluations.sampledGradients! * backward + evaluations.factors! * forward;
+  within(0.03, factored.mean.programs - plain.mean.programs, asked + factored.programs - plain.programs);
+  within(0.01, factored.mean.routines, factored.routines);
+  expect(plain.mean.routines).toBe(0);
+  for (const each of [plain, factored]) each.objective.release();
+});
+
 test.each([
   ["shampoo", { interval: 2 }],
   ["shampoo", { interval: 2, blockSize: 30 }],

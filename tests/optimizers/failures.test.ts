@@ -45,6 +45,7 @@ const variants: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ["lbfgs", {}],
   ["lbfgs", { lineSearch: "none" }],
   ["hessianFree", { damping: 1e-12 }],
+  ["hessianFree", { damping: 1e-12, preconditioner: "kfac", factorInterval: 1, inverseInterval: 1 }],
   ["naturalGradient", { damping: 0 }],
   ["naturalGradient", { damping: 0, solver: "dense" }],
   ["kfac", kronecker],

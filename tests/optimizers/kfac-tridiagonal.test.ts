@@ -16,8 +16,9 @@ import {
   tanh,
 } from "../../src/nn/index.js";
 import { createOptimizer } from "../../src/optimizers/index.js";
-import { compileFactorEvaluation, runningFactors } from "../../src/optimizers/kfac/evaluation.js";
+import { compileFactorEvaluation } from "../../src/optimizers/kfac/evaluation.js";
 import { dampingOf, invertedFactors } from "../../src/optimizers/kfac/inverted-factors.js";
+import { runningFactors } from "../../src/optimizers/kfac/running.js";
 import { tridiagonalInverse } from "../../src/optimizers/kfac/tridiagonal.js";
 import type { Buffer } from "../../src/runtime/memory.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";

@@ -19,15 +19,16 @@ const scratchMatrices = { cholesky: 0, eigen: 2, newtonSchulz: 3, eigenbasis: 2 
 /** FLOPs of one inversion, in n³; of newtonSchulz about 20 iterations of two products. */
 const inversionFlops = { cholesky: 1, eigen: 11, newtonSchulz: 80, eigenbasis: 9 };
 
-export function kroneckerCosts(
-  shape: ModelShape,
-  settings: KroneckerSettings & {
-    readonly inverse: keyof typeof inversionFlops;
-    readonly structure?: Structure;
-  },
-  batch: number,
-): Costs {
-  const n = parameterCount(shape);
+type FactorSettings = Pick<
+  KroneckerSettings,
+  "factorInterval" | "inverseInterval" | "estimator" | "sharing"
+> & {
+  readonly inverse: keyof typeof inversionFlops;
+  readonly structure?: Structure;
+};
+
+/** Elements and FLOPs of factors and inverses: of one estimate, one inversion, one product with F⁻¹. */
+export function factorCosts(shape: ModelShape, settings: FactorSettings, batch: number) {
   const corrected = settings.inverse === "eigenbasis";
   const blocks = shape.layers.map((layer) => ({ ...layer, kind: kindOfLayer(layer) }));
   type Block = (typeof blocks)[number];
@@ -121,6 +122,39 @@ export function kroneckerCosts(
         return inputs;
     }
   });
+  return {
+    /** Updates from one inversion to the next. */
+    inverseInterval: T2,
+    draws,
+    factors,
+    inverses,
+    moments,
+    scratch: scratch * largest ** 2,
+    estimate: statistics + linked,
+    observation,
+    inversion: inversion + simultaneous,
+    product: products + along,
+  };
+}
+
+export function kroneckerCosts(
+  shape: ModelShape,
+  settings: KroneckerSettings & FactorSettings,
+  batch: number,
+): Costs {
+  const n = parameterCount(shape);
+  const corrected = settings.inverse === "eigenbasis";
+  const {
+    inverseInterval: T2,
+    draws,
+    factors,
+    inverses,
+    moments,
+    scratch,
+    ...flops
+  } = factorCosts(shape, settings, batch);
+  const { factorInterval: T1 } = settings;
+  const each = inversionFlops[settings.inverse];
   const quadratic = settings.step === "quadratic";
   const elementwise =
     (quadratic ? 26 : (corrected ? 16 : 14) + (settings.momentum > 0 ? 2 : 0)) + sharedFlops(settings);
@@ -145,7 +179,7 @@ export function kroneckerCosts(
       // Those of a batch are all there before one of them is averaged: if any is not finite, none is.
       { part: "factors of the batch", formula: "Σ in² + out²", elements: factors + moments },
       ...(scratch > 0
-        ? [{ part: "scratch", formula: `${scratch} largest²`, elements: scratch * largest ** 2 }]
+        ? [{ part: "scratch", formula: `${scratchMatrices[settings.inverse]} largest²`, elements: scratch }]
         : []),
       ...decayMask(settings, shape),
     ],
@@ -155,17 +189,17 @@ export function kroneckerCosts(
         formula: corrected
           ? `${every(T1, "2 rows Σ (in² + out²)")} + 2 rows Σ (in² + out² + in·out) (1/${T1} + 1/${T2})`
           : every(T1, "2 rows Σ (in² + out²)"),
-        flops: (statistics + linked + 5 * factors) / T1 + (observation + 6 * moments) * observations,
+        flops: (flops.estimate + 5 * factors) / T1 + (flops.observation + 6 * moments) * observations,
       },
       {
         part: "inversion",
         formula: every(T2, `${each === 1 ? "" : `${each} `}Σ (in³ + out³)`),
-        flops: (inversion + simultaneous) / T2,
+        flops: flops.inversion / T2,
       },
       {
         part: "update",
         formula: `${corrected ? 4 : 2} Σ in·out·(in + out) + ${elementwise}n`,
-        flops: products + along + elementwise * n,
+        flops: flops.product + elementwise * n,
       },
     ],
     evaluations: {

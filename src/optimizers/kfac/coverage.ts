@@ -1,8 +1,8 @@
 /** Which block every parameter lies in, as the table shows it. */
 import type { KroneckerBlock } from "../../curvature/kronecker/index.js";
 import type { Coverage } from "../optimizer.js";
-import type { RunningFactors } from "./evaluation.js";
 import type { Preconditioner } from "./preconditioner.js";
+import type { RunningFactors } from "./running.js";
 
 /** What stands for the curvature of a block of this kind. */
 export const treatmentOf = ({ kind, terms }: Pick<KroneckerBlock, "kind" | "terms">): string =>

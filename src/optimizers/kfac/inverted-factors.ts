@@ -21,15 +21,17 @@ import type { Runtime } from "../../runtime/runtime.js";
 import { input, type Tensor } from "../../tensor/tensor.js";
 import { treatmentOf } from "./coverage.js";
 import { dampedInverse } from "./damped-inverse.js";
-import type { RunningFactors } from "./evaluation.js";
 import { invertSum } from "./inverted-sum.js";
 import type { Preconditioner } from "./preconditioner.js";
+import type { RunningFactors } from "./running.js";
 
 /** What is added to the factors of a block: πγ and γ/π to A and G, γ² to one matrix or diagonal. */
 export const dampingOf = ([A, G]: readonly Buffer[], gamma: number): { a: number; g: number } =>
   G ? factoredDamping(meanDiagonal(A!), meanDiagonal(G), gamma) : { a: gamma * gamma, g: 0 };
 
 export interface InvertedFactors extends Preconditioner {
+  /** F⁻¹g [n]; the damping is in the inverses. */
+  direction(symbols: readonly Tensor[], gradient: Tensor): Tensor;
   /** (A + πγI)⁻¹ and (G + γ/π I)⁻¹ of each block; X, Y and S of a sum. */
   readonly inverses: readonly (readonly Buffer[])[];
   /** F⁻¹M of block k, from those of `symbols` that are its own. */

@@ -10,10 +10,12 @@ import { adaptation } from "./adaptation.js";
 import { clippedStep } from "./clipped.js";
 import { coverageOf } from "./coverage.js";
 import { frobenius } from "./damped-inverse.js";
-import { compileFactorEvaluation, type RunningFactors, runningFactors } from "./evaluation.js";
+import { compileFactorEvaluation } from "./evaluation.js";
+import { refreshIntervals } from "./intervals.js";
 import type { Dampings, Mover, Outcome } from "./mover.js";
 import type { Inversion, Preconditioner } from "./preconditioner.js";
 import { quadraticStep } from "./quadratic.js";
+import { type RunningFactors, runningFactors } from "./running.js";
 import type { KroneckerSettings } from "./settings.js";
 
 export function startKronecker(
@@ -30,8 +32,7 @@ export function startKronecker(
   const preconditioner = preconditionerOf(running);
   const evaluation = compileFactorEvaluation(objective, running, preconditioner, settings);
   const count = runtime.buffer("i32", []);
-  /** Estimates so far; estimates and updates at the last inversion; inversions. */
-  const progress = runtime.buffer("i32", [4]);
+  const intervals = refreshIntervals(runtime, settings);
   const dampings: Dampings = { lambda: runtime.buffer("f64", []), gamma: runtime.buffer("f64", []) };
   dampings.lambda.data[0] = settings.damping;
   dampings.gamma.data[0] = Math.sqrt(settings.damping);
@@ -57,29 +58,16 @@ export function startKronecker(
           watch,
         });
 
-  const inversions = () => progress.data[3]!;
-  const estimateIsDue = () => inversions() === 0 || count.data[0]! % settings.factorInterval === 0;
-  const inversionIsDue = () => {
-    const { data } = progress;
-    if (data[0] === 0) return false;
-    return (
-      inversions() === 0 || count.data[0]! - data[2]! >= settings.inverseInterval || data[0]! >= 2 * data[1]!
-    );
-  };
   const estimate = () => {
-    const t = progress.data[0]! + 1;
-    const rho = settings.factorDecay;
-    const corrected = rho === 0 ? 0 : (rho * (1 - rho ** (t - 1))) / (1 - rho ** t);
-    const beta = settings.factorStart === "identity" ? rho : corrected;
-    const point = evaluation.estimate(beta);
-    if (point.factorsFinite) progress.data[0] = t;
+    const point = evaluation.estimate(intervals.weight);
+    if (point.factorsFinite) intervals.estimated();
     return point;
   };
 
   return {
     state: {
       step: count,
-      progress,
+      progress: intervals.state,
       damping: dampings.lambda,
       gamma: dampings.gamma,
       ...running.state,
@@ -90,30 +78,29 @@ export function startKronecker(
     step(): StepReport {
       watch.start();
       // Dropout and sampled targets depend on the seed and on the number of the update only.
-      key.data[1] = count.data[0]!;
-      const due = estimateIsDue();
+      const update = count.data[0]!;
+      key.data[1] = update;
+      const due = intervals.estimateIsDue(update);
       const point = due ? estimate() : evaluation.run();
       watch.lap(due ? "curvature" : "evaluation");
-      const inversionsBefore = inversions();
+      let refreshed = false;
       let outcome: Outcome = { accepted: false, diagnostics: {} };
       if (point.finite) {
-        if (due && inversionIsDue()) {
+        if (due && intervals.inversionIsDue(update)) {
           invert();
-          progress.data[1] = progress.data[0]!;
-          progress.data[2] = count.data[0]!;
-          progress.data[3]!++;
+          intervals.inverted(update);
+          refreshed = true;
           if (evaluation.observe) {
             evaluation.observe();
             watch.lap("curvature");
           }
         }
         // Until a first estimate was finite there is nothing to go by.
-        if (inversions() > 0) outcome = mover.move(point);
+        if (intervals.inversions > 0) outcome = mover.move(point);
       }
       if (outcome.accepted) evaluation.keepState();
       count.data[0]!++;
       watch.lap("update");
-      const refreshed = inversions() > inversionsBefore;
       const fallback = fallbackOf({
         finite: point.finite,
         factorsFinite: !("factorsFinite" in point) || point.factorsFinite === true,
@@ -146,7 +133,7 @@ export function startKronecker(
       };
     },
     release() {
-      const buffers = [count, progress, dampings.lambda, dampings.gamma];
+      const buffers = [count, intervals.state, dampings.lambda, dampings.gamma];
       for (const part of [mover, evaluation, preconditioner, running, ...buffers]) part.release();
     },
   };

@@ -29,9 +29,9 @@ import type { Buffer } from "../../runtime/memory.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { input, type Tensor } from "../../tensor/tensor.js";
 import { roundingOf } from "../damping.js";
-import type { RunningFactors } from "./evaluation.js";
 import { dampingOf, invertedFactors } from "./inverted-factors.js";
 import type { Preconditioner } from "./preconditioner.js";
+import type { RunningFactors } from "./running.js";
 
 /** What is kept of a link: Ψ_A, Ψ_G, K_A, K_G, s_A, s_G. */
 const parts = ["psi.A", "psi.G", "K.A", "K.G", "s.A", "s.G"] as const;
