@@ -1,7 +1,7 @@
 /**
  * Inverse roots (sS + εI)^(−1/p) of symmetric positive semidefinite S, in two ways:
  *
- *     eigen    E diag((w − min(w₁, 0) + ε)^(−1/p)) Eᵀ: whatever rounding made negative is moved to 0 first
+ *     eigen    FFᵀ, F = E diag((w − min(w₁, 0) + ε)^(−1/2p)): whatever rounding made negative is moved to 0 first
  *     newton   X ← XT, M ← TᵖM with T = (1 + 1/p) I − M/p, from M = zB, X = z^(1/p) I, B = sS + εI and z = (1 + p)/(2‖B‖):
  *              M → I, X → B^(−1/p). Products only, (2 + log₂ p) an iteration and about p log κ(B) of them. (Guo & Higham
  *              2006, "A Schur–Newton method for the matrix pth root and its inverse"; Anil et al. 2020)
@@ -34,7 +34,7 @@ export function createRooter(
   const { functions } = runtime.blas;
   const [gemm, syevd] =
     dtype === "f64" ? [functions.dgemm, functions.dsyevd] : [functions.sgemm, functions.ssyevd];
-  const work = Array.from({ length: method === "eigen" ? 3 : 5 }, () =>
+  const work = Array.from({ length: method === "eigen" ? 2 : 5 }, () =>
     runtime.buffer(dtype, [largest, largest]),
   );
   const values = runtime.buffer(dtype, [largest]);
@@ -43,17 +43,17 @@ export function createRooter(
     gemm(0, 0, n, n, n, 1, a.address, n, b.address, n, 0, to.address, n);
 
   const eigen = (source: Buffer, scale: number, shift: number, p: number, target: Buffer): boolean => {
-    const [vectors, scaled, result] = work as [Buffer, Buffer, Buffer];
+    const [vectors, result] = work as [Buffer, Buffer];
     const n = target.shape[0]!;
     vectors.data.set(source.data);
     if (!allFinite(vectors, n * n) || syevd(n, vectors.address, n, values.address) !== 0) return false;
-    const [E, FE, w] = [vectors.data, scaled.data, values.data];
+    const [F, w] = [vectors.data, values.data];
     const least = Math.min(w[0]!, 0);
     for (let i = 0; i < n; i++) {
-      const factor = (scale * (w[i]! - least) + shift) ** (-1 / p);
-      for (let k = i * n; k < (i + 1) * n; k++) FE[k] = factor * E[k]!;
+      const factor = (scale * (w[i]! - least) + shift) ** (-0.5 / p);
+      for (let k = i * n; k < (i + 1) * n; k++) F[k]! *= factor;
     }
-    gemm(1, 0, n, n, n, 1, vectors.address, n, scaled.address, n, 0, result.address, n);
+    gemm(1, 0, n, n, n, 1, vectors.address, n, vectors.address, n, 0, result.address, n);
     return keep(result, n, target);
   };
 

@@ -2,16 +2,18 @@
  * SOAP: Adam in the eigenbasis of Shampoo's statistics. Vyas et al. 2024, "SOAP: improving and stabilizing Shampoo using
  * Adam". For a matrix with gradient G, along its two axes:
  *
- *     M ← β₁ M + (1 − β₁) G,    G' = Q_Lᵀ G Q_R,    V ← β₂ V + (1 − β₂) G'²
- *     θ ← (1 − ηλ·mask) (θ − η √(1 − β₂ˢ)/(1 − β₁ˢ) · Q_L [(Q_LᵀM Q_R)/(√V + ε)] Q_Rᵀ)
+ *     G' = Q_Lᵀ G Q_R,    M' ← β₁ M' + (1 − β₁) G',    V ← β₂ V + (1 − β₂) G'²
+ *     θ ← (1 − ηλ·mask) (θ − η √(1 − β₂ˢ)/(1 − β₁ˢ) · Q_L [M'/(√V + ε)] Q_Rᵀ)
  *     L ← β L + (1 − β) GGᵀ,    R ← β R + (1 − β) GᵀG
- *     every `interval` updates  Q_L, Q_R ← one step of orthogonal iteration with L, R; V moves with the columns
+ *     every `interval` updates  Q_L, Q_R ← one step of orthogonal iteration with L, R; V moves with the columns, and
+ *                               M' = Q_LᵀM Q_R turns from the old basis into the new one
  *
+ * The paper keeps M and rotates it in every step; while Q stays, the mean of what is rotated is the same.
  * The first step only collects L and R and takes their eigenvectors: θ stays, and s counts from the second one. Arrays of
  * more axes have one Q an axis; vectors, and axes longer than `largestAxis`, have Q = I, which is Adam. Where the
  * gradient is not finite a step changes nothing.
  */
-import { compile } from "../compiler/compile.js";
+import { compile, type Executable } from "../compiler/compile.js";
 import { type ArrayShape, parameterCount } from "../curvature/model-shape.js";
 import { argumentsOf, gradientOf, type Objective } from "../curvature/objective.js";
 import type { Entry } from "../nn/parameters.js";
@@ -131,20 +133,13 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
   const finite = norm.lt(Number.POSITIVE_INFINITY).and(traced.loss.abs().lt(Number.POSITIVE_INFINITY));
   const moves = finite.and(done.gt(0));
 
-  const mean = mean0.mul(beta1).add(gradient.mul(1 - beta1));
-  const square = square0.mul(beta2).add(
-    rotate(gradient, objective, axes, Q)
-      .square()
-      .mul(1 - beta2),
-  );
+  const turned = rotate(gradient, objective, axes, Q);
+  const mean = mean0.mul(beta1).add(turned.mul(1 - beta1));
+  const square = square0.mul(beta2).add(turned.square().mul(1 - beta2));
   const corrected = biasCorrection(beta2, context.step).sqrt().div(biasCorrection(beta1, context.step));
   const rate = scheduleOf("soap", settings)(done.sub(1).max(0).cast(dtype));
-  const direction = rotate(
-    rotate(mean, objective, axes, Q).div(square.sqrt().add(settings.epsilon)),
-    objective,
-    axes,
-    Q.map((basis) => basis.transpose()),
-  );
+  const Qt = Q.map((basis) => basis.transpose());
+  const direction = rotate(mean.div(square.sqrt().add(settings.epsilon)), objective, axes, Qt);
   const stepped = theta.sub(direction.mul(corrected.mul(rate)));
   const decay = decoupledDecay(settings.weightDecay, masks[settings.decay]);
   const penalty = decay.update(
@@ -178,6 +173,14 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
     { inputs: [...given.buffers, ...own, ...bases], outputs: kept },
   );
   const [lossOut, rateOut, normOut] = executable.outputs.slice(kept.length) as [Buffer, Buffer, Buffer];
+  /** M' in the parameters' coordinates, and back in those of Q. */
+  const [leave, enter] = [Qt, Q].map((matrices) =>
+    compile(
+      runtime,
+      { inputs: [mean0, ...Q], outputs: [rotate(mean0, objective, axes, matrices)] },
+      { inputs: [meanBuffer, ...bases], outputs: [meanBuffer] },
+    ),
+  ) as [Executable, Executable];
   const watch = stopwatch(runtime.clock);
   const largest = Math.max(1, ...axes.map(({ extent }) => extent));
   const refresher = createEigenbasisRefresher(runtime, dtype, largest);
@@ -197,11 +200,13 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
   const refresh = (s: number): number | undefined => {
     if (s % settings.interval !== 0) return undefined;
     let failed = 0;
+    leave.run();
     axes.forEach((rotated, k) => {
       if (s === 0) failed += Number(!refresher.decompose(statistics[k]!, bases[k]!));
       else if (refresher.iterate(statistics[k]!, bases[k]!, order)) reorder(rotated);
       else failed++;
     });
+    enter.run();
     return failed;
   };
   const named = (part: string, buffers: readonly Buffer[]) =>
@@ -257,8 +262,7 @@ function start(objective: Objective, settings: SettingsOf<typeof options>): Trai
       };
     },
     release() {
-      executable.release();
-      refresher.release();
+      for (const part of [executable, leave, enter, refresher]) part.release();
       for (const buffer of [...own, ...bases, before]) buffer.release();
     },
   };
@@ -300,7 +304,11 @@ export const soap = defineMethod(
             formula: every(s.interval, "14/3 Σ axis³"),
             flops: sum(({ extent }) => (14 / 3) * extent ** 3) / s.interval,
           },
-          { part: "update", formula: `6 Σ size·axis + ${each}n`, flops: 3 * product + each * n },
+          {
+            part: "update",
+            formula: `4 Σ size·axis + ${every(s.interval, "4 Σ size·axis")} + ${each}n`,
+            flops: 2 * product * (1 + 1 / s.interval) + each * n,
+          },
         ],
         evaluations: { gradients: 1 },
       };
