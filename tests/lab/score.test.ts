@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  bestOf,
   describeFinished,
   describeReached,
   median,
@@ -37,6 +38,19 @@ describe("median", () => {
         expect(median([...values].reverse()) === m).toBe(true);
       }),
     );
+  });
+});
+
+describe("the best of a run's measurements", () => {
+  const measured = (losses: readonly number[]) =>
+    losses.map((loss, step) => ({ step, seconds: 0, evaluations: {}, test: { loss } }));
+  it("is the least or the largest finite value, or NaN", () => {
+    expect(bestOf(measured([3, Number.NaN, 1, 2]), smaller)).toBe(1);
+    expect(bestOf(measured([3, Number.POSITIVE_INFINITY, 1]), { metric: "loss", goal: "max" })).toBe(3);
+    expect(bestOf([], smaller)).toBeNaN();
+  });
+  it("is found among more measurements than a call may have arguments", () => {
+    expect(bestOf(measured(Array.from({ length: 400_000 }, (_, k) => Math.abs(k - 9))), smaller)).toBe(0);
   });
 });
 
