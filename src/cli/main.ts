@@ -145,6 +145,10 @@ const study = program
       "lists the studies.",
   )
   .option("--quick", "a small grid, within a minute on one core (default: within ten)")
+  .option(
+    "--clock <wall|cpu>",
+    "tell all times by the clock, or by the processor, with one thread (default: wall)",
+  )
   .option("--seed <number>", "of initial values and batches (default: 0)")
   .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
   .option("--resume <folder>", "go on with what was begun there");

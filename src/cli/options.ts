@@ -54,6 +54,7 @@ export interface SuiteFlags extends EngineFlags {
 }
 export interface StudyFlags extends EngineFlags {
   readonly quick?: boolean;
+  readonly clock?: string;
   readonly seed?: string;
   readonly out?: string;
   readonly resume?: string;
@@ -292,6 +293,17 @@ export function readEngine(flags: EngineFlags): EngineSettings {
   if (backend !== undefined && backend !== "native" && backend !== "portable")
     throw new UsageError(`--backend is "${backend}"; use native or portable`);
   return { ...(backend ? { backend } : {}), ...(threads ? { threads } : {}) };
+}
+
+/** Threads that wait for each other use the processor too: only that of one thread is the time of the work. */
+export function readClock({
+  clock,
+  threads,
+}: Pick<SuiteFlags, "clock" | "threads">): Pick<EngineSettings, "clock"> {
+  if (clock === undefined || clock === "wall") return {};
+  if (clock !== "cpu") throw new UsageError(`--clock is "${clock}"; use wall or cpu`);
+  if (threads?.trim() !== "1") throw new UsageError("--clock cpu is given without --threads 1; add it");
+  return { clock };
 }
 
 /** The limits that were given; what was not has the fallback. */

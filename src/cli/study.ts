@@ -14,7 +14,7 @@ import {
 } from "../lab/studies/run-study.js";
 import type { Study, Task } from "../lab/studies/study.js";
 import { listenForInterruption } from "./interrupt.js";
-import { newFolder, readCount, readEngine, refuseWithResume, type StudyFlags } from "./options.js";
+import { newFolder, readClock, readCount, readEngine, refuseWithResume, type StudyFlags } from "./options.js";
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
@@ -96,7 +96,7 @@ function prepare(name: string | undefined, flags: StudyFlags): { folder: string;
       study: known,
       extent: flags.quick ? "quick" : "full",
       seed: readCount("seed", flags.seed, 0) ?? 0,
-      engine: readEngine(flags),
+      engine: { ...readEngine(flags), ...readClock(flags) },
     },
   };
 }
@@ -132,6 +132,7 @@ function commandOf({ study: name, extent, seed, engine }: StudySettings): string
     `thalweg study ${name}`,
     ...(extent === "quick" ? ["--quick"] : []),
     `--seed ${seed}`,
+    ...(engine.clock ? [`--clock ${engine.clock}`] : []),
     ...(engine.backend ? [`--backend ${engine.backend}`] : []),
     ...(engine.threads ? [`--threads ${engine.threads}`] : []),
   ].join(" ");

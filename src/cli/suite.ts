@@ -6,7 +6,7 @@ import { formatSeconds } from "../lab/format.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { describeTarget } from "../lab/report.js";
 import { optimizerFor } from "../lab/session.js";
-import type { EngineSettings, OptimizerSettings } from "../lab/settings.js";
+import type { OptimizerSettings } from "../lab/settings.js";
 import { replaceFile } from "../lab/store.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
 import { suiteReport } from "../lab/suite/report.js";
@@ -17,6 +17,7 @@ import { listenForInterruption } from "./interrupt.js";
 import { isProblem } from "./model.js";
 import {
   newFolder,
+  readClock,
   readCount,
   readEngine,
   readOptimizer,
@@ -142,14 +143,6 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
   }
   const settings = planSuite(problems, chosen.optimizers, extent);
   return { folder, settings: minutes === undefined ? settings : withinBudget(settings, 60 * minutes) };
-}
-
-/** Threads that wait for each other use the processor too: only that of one thread is the time of the work. */
-function readClock({ clock, threads }: SuiteFlags): Pick<EngineSettings, "clock"> {
-  if (clock === undefined || clock === "wall") return {};
-  if (clock !== "cpu") throw new UsageError(`--clock is "${clock}"; use wall or cpu`);
-  if (threads?.trim() !== "1") throw new UsageError("--clock cpu is given without --threads 1; add it");
-  return { clock };
 }
 
 /** What --only names: rows of the table, other problems, optimizers; of what it does not name, all. */

@@ -19,7 +19,6 @@ import {
   readInversion,
   step,
 } from "./inversion-reading.js";
-import { secondsOf } from "./steps.js";
 import { defineStudy, type Extent, type Lab } from "./study.js";
 
 /** λ over the mean of the factor's diagonal. */
@@ -31,8 +30,8 @@ const widths: Readonly<Record<Extent, readonly number[]>> = {
 };
 
 /** The least seconds of an action over repeats: what other work on the machine adds is not in it. */
-export async function leastSeconds(
-  lab: Pick<Lab, "pause">,
+async function leastSeconds(
+  lab: Lab,
   action: () => void,
   { budget, most }: { readonly budget: number; readonly most: number },
 ): Promise<{ seconds: number; repeats: number }> {
@@ -40,7 +39,9 @@ export async function leastSeconds(
   let [seconds, repeats, spent] = [Number.POSITIVE_INFINITY, 0, 0];
   while (repeats < most && (repeats < 2 || spent < budget)) {
     await lab.pause();
-    const time = secondsOf(action);
+    const began = lab.runtime.clock();
+    action();
+    const time = lab.runtime.clock() - began;
     seconds = Math.min(seconds, time);
     spent += time;
     repeats++;

@@ -1,7 +1,4 @@
-/**
- * What an action costs when nothing disturbs it. Waiting for a processor is no cost: of wall time and processor time the
- * smaller one counts (with one thread the processor's, with several, whose times add up, the wall's).
- */
+/** What steps cost: each by itself, by the clock of the runtime. */
 import type { StepReport } from "../../optimizers/optimizer.js";
 import type { Problem } from "../problem.js";
 import { openSession } from "../session.js";
@@ -31,30 +28,21 @@ export async function timeSteps(
     engine: {},
   };
   const session = openSession(lab.runtime, problem, settings);
+  const { clock } = lab.runtime;
   const steps: TimedStep[] = [];
   try {
     for (let k = 0; k < count; k++) {
       if (k % 16 === 0) await lab.pause();
       session.load(k);
-      let report: StepReport | undefined;
-      const seconds = secondsOf(() => {
-        report = session.step();
-      });
-      steps.push({ seconds, report: report! });
-      if (report!.stop) break;
+      const began = clock();
+      const report = session.step();
+      steps.push({ seconds: clock() - began, report });
+      if (report.stop) break;
     }
   } finally {
     session.release();
   }
   return steps;
-}
-
-/** Seconds of an action. */
-export function secondsOf(action: () => void): number {
-  const [began, before] = [performance.now(), process.cpuUsage()];
-  action();
-  const { user, system } = process.cpuUsage(before);
-  return Math.min((performance.now() - began) / 1e3, (user + system) / 1e6);
 }
 
 /** Infinite where there is none. */
