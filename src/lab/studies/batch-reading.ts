@@ -14,6 +14,7 @@ export const batchSchema = v.strictObject({
   method: v.picklist(methodNames),
   batch: v.number(),
   rate: v.nullable(v.number()),
+  atEdge: v.nullable(v.boolean()),
   steps: count,
   low: count,
   high: count,
@@ -116,6 +117,7 @@ function paragraph(
   );
   const most = benefit.reduce((a, b) => (b[1] > a[1] ? b : a));
   const missed = points.filter(({ steps }) => steps === null);
+  const edges = points.filter(({ atEdge }) => atEdge);
   const crossing = benefit.find(([, ratio]) => ratio > 1);
   return [
     `Adam needs ${about(first[1])} times K-FAC's steps at B = ${short(first[0])} and ${about(last[1])} times at B = ${short(last[0])}; the most is ${about(most[1])} at B = ${short(most[0])}.`,
@@ -126,6 +128,11 @@ function paragraph(
         ? [`It is ahead from B = ${short(crossing[0])} on.`]
         : []),
     ...(critical.length > 0 ? [`${list(critical)}.`] : []),
+    ...(edges.length > 0
+      ? [
+          `The best rate is the last of those tried for ${list(edges.map(({ method, batch }) => `${method} at B = ${short(batch)}`))}: a better one may lie beyond.`,
+        ]
+      : []),
     ...(missed.length > 0
       ? [
           `Not reached: ${list(missed.map(({ method, batch }) => `${method} at B = ${short(batch)}`))}, with any of the rates.`,

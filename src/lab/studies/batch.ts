@@ -30,13 +30,13 @@ export interface BatchGrid {
 const grids: Readonly<Record<Extent, BatchGrid>> = {
   quick: {
     batches: [16, 128, 1024],
-    rates: [1, 0.5, 2],
+    rates: [1, 0.5, 2, 4],
     seeds: 0,
     target: { metric: "accuracy", value: 0.94, goal: "max" },
   },
   full: {
     batches: [16, 64, 256, 1024, 4096],
-    rates: [1, 0.5, 2],
+    rates: [1, 0.5, 2, 0.25, 4],
     seeds: 2,
     target: { metric: "accuracy", value: 0.95, goal: "max" },
   },
@@ -66,21 +66,23 @@ async function measure(
     });
     return result!.reached?.step ?? Number.POSITIVE_INFINITY;
   };
-  let best: { rate: number; steps: number } | undefined;
+  let best: { factor: number; rate: number; steps: number } | undefined;
   for (const factor of rates) {
     const rate = learningRate * Math.sqrt(batch / usualBatch) * factor;
     // Only the best rate counts: no other runs longer.
     const taken = await steps(rate, lab.seed, best?.steps ?? mostSteps(batch));
-    if (Number.isFinite(taken) && !(best && best.steps <= taken)) best = { rate, steps: taken };
+    if (Number.isFinite(taken) && !(best && best.steps <= taken)) best = { factor, rate, steps: taken };
   }
   const about = { method, batch, seeds: 1 + seeds };
-  if (!best) return { ...about, rate: null, steps: null, low: null, high: null, examples: null };
+  if (!best)
+    return { ...about, rate: null, atEdge: null, steps: null, low: null, high: null, examples: null };
   const all = [best.steps];
   for (let k = 1; k <= seeds; k++) all.push(await steps(best.rate, lab.seed + k, 2 * mostSteps(batch)));
   const { middle, low, high } = overSeeds(all);
   return {
     ...about,
     rate: best.rate,
+    atEdge: best.factor === Math.min(...rates) || best.factor === Math.max(...rates),
     steps: middle,
     low,
     high,
@@ -116,6 +118,7 @@ export const batch = defineStudy({
     method: "optimizer",
     batch: "B, examples in a step",
     rate: "the best rate; empty: none reached the target",
+    atEdge: "whether it is the least or the largest that was tried: a better one may lie beyond",
     steps: "to the target, median over seeds",
     low: "least over seeds",
     high: "most over seeds; empty: one did not arrive",

@@ -86,6 +86,7 @@ describe("batch", () => {
     method,
     batch,
     rate: 0.1,
+    atEdge: method === "kfac" && batch === 16 && steps !== null,
     steps,
     low: steps,
     high: steps,
@@ -108,6 +109,7 @@ describe("batch", () => {
       expect.stringContaining("The benefit goes as B^0.25 ± 0.00: it grows"),
     ]);
     expect(paragraph).toContain("a critical batch of 200");
+    expect(paragraph).toContain("the last of those tried for kfac at B = 16");
   });
   it("does not hold where the benefit shrinks, and says what missed", () => {
     const shrinking = readBatch(points((size) => (100 * (1 + 200 / size)) / (8 * size ** -0.25)));
