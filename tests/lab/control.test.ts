@@ -289,7 +289,7 @@ describe("advantages", () => {
   it("have nothing left that the baseline's features explain", () => {
     const { rollout, play } = stageFor(pendulum, 0);
     play(0);
-    const options = { discount: 0.99, lambda: 1, limit: 200 };
+    const options = { discount: 0.99, lambda: 1, limit: 200, features: 0 };
     const { values, compute, release } = createAdvantages(runtime, rollout, options);
     compute();
     release();
@@ -314,6 +314,24 @@ describe("advantages", () => {
       return sum;
     });
     expect(mean((row) => values[row]! * returns[row]!)).toBeGreaterThan(1);
+  });
+  it("have less left where the baseline has more features", () => {
+    const { rollout, play } = stageFor(pendulum, 0);
+    play(0);
+    // A reward with a kink in the state, and none of later steps: V can be as good as its features.
+    rollout.rewards.forEach((_, row) => {
+      rollout.rewards[row] = Math.abs(rollout.observations[3 * row + 1]!);
+    });
+    // A = (r − V)/σ and r − V is orthogonal to V, so that mean A r is σ, the deviation of what V leaves.
+    const left = [0, 40].map((features) => {
+      const options = { discount: 0, lambda: 0, limit: 200, features };
+      const { values, compute, release } = createAdvantages(runtime, rollout, options);
+      compute();
+      release();
+      return values.reduce((sum, A, row) => sum + (A * rollout.rewards[row]!) / values.length, 0);
+    });
+    expect(left[1]!).toBeGreaterThan(0);
+    expect(left[1]! / left[0]!).toBeLessThan(0.6);
   });
 });
 

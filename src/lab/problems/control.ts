@@ -41,7 +41,7 @@ export const controlProblems = [
   control({
     environment: cartpole,
     description: "balance a pole on a cart by pushing left or right (Gym's CartPole-v1)",
-    options: { environments: 8, discount: 0.99, hold: 1 },
+    options: { environments: 8, discount: 0.99, hold: 1, features: 0 },
     target: 475,
     adam: { once: 0.03, often: 0.003 },
     suggested: { sgd: { learningRate: 1 }, naturalGradient: { ...trustRegion, divergence: 0.02 } },
@@ -49,16 +49,16 @@ export const controlProblems = [
   control({
     environment: pendulum,
     description: "swing up a pendulum and hold it upright (Gym's Pendulum-v1)",
-    options: { environments: 20, discount: 0.99, hold: 1 },
-    target: -200,
-    adam: { once: 0.003, often: 0.0003 },
+    options: { environments: 20, discount: 0.98, hold: 1, features: 30 },
+    target: -172,
+    adam: { once: 0.003, often: 0.001 },
     suggested: { naturalGradient: { ...trustRegion, divergence: 0.02 } },
   }),
   control({
     environment: mountainCar,
     description:
       "drive out of a valley with too weak an engine, actions held for 8 steps (Gym's MountainCar-v0)",
-    options: { environments: 20, discount: 0.99, hold: 8 },
+    options: { environments: 20, discount: 0.99, hold: 8, features: 0 },
     target: -110,
     adam: { once: 0.01, often: 0.001 },
     suggested: { naturalGradient: { ...trustRegion, divergence: 0.02 } },

@@ -9,6 +9,7 @@
  * trained: θ is the policy alone, and the advantages are a function of the rollout, whatever came before it. With a
  * handful of features among thousands of steps, that the fit has seen the same actions biases little.
  */
+import { random } from "../../../nn/index.js";
 import { solveDefinite } from "../../../optimizers/dense-solve.js";
 import type { Runtime } from "../../../runtime/runtime.js";
 import type { Rollout } from "./rollout.js";
@@ -20,6 +21,8 @@ export interface AdvantageOptions {
   readonly lambda: number;
   /** Steps of the longest episode: times are counted in it. */
   readonly limit: number;
+  /** Random ones in φ. */
+  readonly features: number;
 }
 
 export interface Advantages {
@@ -29,17 +32,34 @@ export interface Advantages {
   release(): void;
 }
 
-/** φ(s, t): 1, the observation o, products of two of its numbers, τ, τ², τ³ and τ·o with τ = t/limit. */
-export const featureCount = (d: number): number => 1 + d + (d * (d + 1)) / 2 + 3 + d;
+/**
+ * φ(s, t): 1, the observation o, products of two of its numbers, τ, τ², τ³ and τ·o with τ = t/limit; and so many of
+ * tanh(wᵀ(o, τ) + b), w and b drawn once and for all (Rahimi & Recht 2008, "Weighted sums of random kitchen sinks").
+ */
+const featureCount = (d: number, random: number): number => 1 + d + (d * (d + 1)) / 2 + 3 + d + random;
 
-function writeFeatures(o: Float32Array, at: number, d: number, tau: number, phi: Float64Array): void {
-  let k = 0;
-  phi[k++] = 1;
-  for (let i = 0; i < d; i++) phi[k++] = o[at + i]!;
-  for (let i = 0; i < d; i++) for (let j = 0; j <= i; j++) phi[k++] = o[at + i]! * o[at + j]!;
-  for (let power = tau; k < 4 + d + (d * (d + 1)) / 2; power *= tau) phi[k++] = power;
-  for (let i = 0; i < d; i++) phi[k++] = tau * o[at + i]!;
+type Writer = (o: Float32Array, at: number, tau: number, phi: Float64Array) => void;
+
+function featuresOf(d: number, count: number): Writer {
+  const rng = random(0).stream("features of the baseline");
+  const weights = Float64Array.from({ length: count * (d + 2) }, () => rng.normal(0, spread));
+  return (o, at, tau, phi) => {
+    let k = 0;
+    phi[k++] = 1;
+    for (let i = 0; i < d; i++) phi[k++] = o[at + i]!;
+    for (let i = 0; i < d; i++) for (let j = 0; j <= i; j++) phi[k++] = o[at + i]! * o[at + j]!;
+    for (let power = tau; k < 4 + d + (d * (d + 1)) / 2; power *= tau) phi[k++] = power;
+    for (let i = 0; i < d; i++) phi[k++] = tau * o[at + i]!;
+    for (let w = 0; w < weights.length; w += d + 2) {
+      let z = weights[w + d]! * tau + weights[w + d + 1]!;
+      for (let i = 0; i < d; i++) z += weights[w + i]! * o[at + i]!;
+      phi[k++] = Math.tanh(z);
+    }
+  };
 }
+
+/** Deviation of w and b. */
+const spread = 2;
 
 /** Of the mean square of a feature: what keeps features that repeat each other from being inverted. */
 const ridge = 1e-6;
@@ -50,7 +70,7 @@ export function createAdvantages(runtime: Runtime, rollout: Rollout, options: Ad
   const { environments, steps, observations, rewards, times, ends, next } = rollout;
   const size = environments * steps;
   const d = observations.length / size;
-  const m = featureCount(d);
+  const m = featureCount(d, options.features);
   const phi = new Float64Array(m);
   const values = new Float64Array(size);
   /** V(s) of every row, and of what comes after the last row of an environment. */
@@ -61,10 +81,11 @@ export function createAdvantages(runtime: Runtime, rollout: Rollout, options: Ad
   const [gradient, w] = [vector(), vector()];
   const solve = solveDefinite(runtime.blas.functions, { matrix, factor, gradient, solution: w });
 
-  const features = (row: number) => writeFeatures(observations, row * d, d, times[row]! / limit, phi);
+  const writeFeatures = featuresOf(d, options.features);
+  const features = (row: number) => writeFeatures(observations, row * d, times[row]! / limit, phi);
   /** w ← argmin Σ (R − wᵀφ)² over the rows of finished episodes: (ΦᵀΦ + ρI) w = ΦᵀR. */
   const solveBaseline = () => {
-    const [A, b] = [matrix.data, gradient.data];
+    const [A, b] = [matrix.data, gradient.data] as [Float64Array, Float64Array];
     A.fill(0);
     b.fill(0);
     let rows = 0;
@@ -80,8 +101,9 @@ export function createAdvantages(runtime: Runtime, rollout: Rollout, options: Ad
         sum = rewards[row]! + discount * sum;
         features(row);
         for (let i = 0; i < m; i++) {
-          b[i]! -= phi[i]! * sum;
-          for (let j = 0; j <= i; j++) A[i * m + j]! += phi[i]! * phi[j]!;
+          const feature = phi[i]!;
+          b[i]! -= feature * sum;
+          for (let j = 0, at = i * m; j <= i; j++, at++) A[at]! += feature * phi[j]!;
         }
         rows++;
       }
@@ -103,7 +125,7 @@ export function createAdvantages(runtime: Runtime, rollout: Rollout, options: Ad
         baseline[row] = predict();
       }
       for (let e = 0; e < environments; e++) {
-        writeFeatures(next.observations, e * d, d, next.times[e]! / limit, phi);
+        writeFeatures(next.observations, e * d, next.times[e]! / limit, phi);
         after[e] = predict();
       }
       estimate(rollout, { discount, lambda }, baseline, after, values);

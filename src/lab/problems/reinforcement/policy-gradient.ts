@@ -21,6 +21,7 @@ import { curvatureOf } from "../../../curvature/output-curvature.js";
 import { DataError } from "../../../data/error.js";
 import { shuffle } from "../../../data/shuffle.js";
 import {
+  count,
   fraction,
   notNegative,
   type Options,
@@ -40,6 +41,7 @@ export const policyOptions = (fallback: {
   readonly environments: number;
   readonly discount: number;
   readonly hold: number;
+  readonly features: number;
 }) =>
   ({
     hidden: hiddenOption("64-64"),
@@ -54,6 +56,7 @@ export const policyOptions = (fallback: {
     entropy: notNegative(0, "β: what the entropy of the policy counts"),
     discount: fraction(fallback.discount, "γ: what a reward counts a step later"),
     lambda: fraction(0.95, "λ of the generalized advantage estimation"),
+    features: count(fallback.features, "random features of the baseline beside quadratic ones"),
   }) as const satisfies Options;
 export type PolicyOptions = SettingsOf<ReturnType<typeof policyOptions>>;
 
