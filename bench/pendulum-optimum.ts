@@ -19,38 +19,36 @@ const state = new Float64Array(2);
 function interpolate(V: Float64Array, angle: number, speed: number): number {
   const x = (angle / turn - Math.floor(angle / turn)) * (angles - 1);
   const y = ((speed + fastest) / (2 * fastest)) * (speeds - 1);
-  const [i, j] = [Math.min(Math.floor(x), angles - 2), Math.min(Math.floor(y), speeds - 2)];
-  const [u, v] = [x - i, y - j];
-  const row = (k: number) => (1 - v) * V[k * speeds + j]! + v * V[k * speeds + j + 1]!;
-  return (1 - u) * row(i) + u * row(i + 1);
+  const i = Math.min(Math.floor(x), angles - 2);
+  const j = Math.min(Math.floor(y), speeds - 2);
+  const [k, u, v] = [i * speeds + j, x - i, y - j];
+  const low = (1 - v) * V[k]! + v * V[k + 1]!;
+  const high = (1 - v) * V[k + speeds]! + v * V[k + speeds + 1]!;
+  return (1 - u) * low + u * high;
 }
 
-/** The best of so many torques, and what it brings: r + V'(s'). */
-function best(next: Float64Array, angle: number, speed: number, count: number) {
-  let [torque, value] = [0, Number.NEGATIVE_INFINITY];
-  for (let k = 0; k < count; k++) {
-    const u = strongest * ((2 * k) / (count - 1) - 1);
-    state[0] = angle;
-    state[1] = speed;
-    const q = pendulum.step(state, u) + interpolate(next, state[0]!, state[1]!);
-    if (q > value) [torque, value] = [u, q];
-  }
-  return { torque, value };
+/** What the torque u brings from (φ, φ̇): r + V'(s'). */
+function earned(next: Float64Array, angle: number, speed: number, u: number): number {
+  state[0] = angle;
+  state[1] = speed;
+  return pendulum.step(state, u) + interpolate(next, state[0]!, state[1]!);
 }
+
+const torqueAt = (k: number, count: number) => strongest * ((2 * k) / (count - 1) - 1);
 
 const values: Float64Array[] = [];
 values[pendulum.limit] = new Float64Array(angles * speeds);
-for (let t = pendulum.limit - 1; t >= 0; t--)
-  values[t] = Float64Array.from(
-    { length: angles * speeds },
-    (_, k) =>
-      best(
-        values[t + 1]!,
-        (Math.floor(k / speeds) / (angles - 1)) * turn,
-        ((k % speeds) / (speeds - 1)) * 2 * fastest - fastest,
-        torques,
-      ).value,
-  );
+for (let t = pendulum.limit - 1; t >= 0; t--) {
+  const [next, here] = [values[t + 1]!, new Float64Array(angles * speeds).fill(Number.NEGATIVE_INFINITY)];
+  for (let i = 0; i < angles; i++)
+    for (let j = 0; j < speeds; j++)
+      for (let k = 0; k < torques; k++) {
+        const [angle, speed] = [(i / (angles - 1)) * turn, (j / (speeds - 1)) * 2 * fastest - fastest];
+        const value = earned(next, angle, speed, torqueAt(k, torques));
+        if (value > here[i * speeds + j]!) here[i * speeds + j] = value;
+      }
+  values[t] = here;
+}
 
 /** A policy that knows V, in as many environments as there are episodes; it sees (cos φ, sin φ, φ̇/8). */
 const episodes = 100;
@@ -66,8 +64,15 @@ const actor = {
   act() {
     for (let e = 0; e < episodes; e++) {
       const [cosine, sine, speed] = Array.from(observations.data.subarray(3 * e, 3 * e + 3));
-      const { torque } = best(values[t + 1]!, Math.atan2(sine!, cosine!), fastest * speed!, 401);
-      actions.data[e] = torque / strongest;
+      const angle = Math.atan2(sine!, cosine!);
+      let most = Number.NEGATIVE_INFINITY;
+      for (let k = 0; k < 401; k++) {
+        const torque = torqueAt(k, 401);
+        const value = earned(values[t + 1]!, angle, fastest * speed!, torque);
+        if (value <= most) continue;
+        most = value;
+        actions.data[e] = torque / strongest;
+      }
     }
     t++;
   },
