@@ -187,7 +187,7 @@ const laws = (fits: readonly BatchFit[]): Section => ({
     method,
     exponentOf(slope),
     ...(Number.isFinite(law.criticalBatch)
-      ? [law.leastSteps, law.criticalBatch, law.leastExamples].map((value) => formatSignificant(value, 3))
+      ? [law.leastSteps, law.criticalBatch, law.leastExamples].map(short)
       : ["no floor", "—", short(law.leastExamples)]),
   ]),
 });
