@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readSuite } from "../src/lab/suite/suite.js";
+import { readSuite } from "../src/lab/suite/record.js";
 import { suiteSection } from "./scenario-docs/section.js";
 
 const data = fileURLToPath(new URL("../docs/data/suite/", import.meta.url));

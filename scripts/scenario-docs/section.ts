@@ -2,9 +2,9 @@
 import { commandOf } from "../../src/cli/suite-text.js";
 import { formatBytes, formatMetric, formatSignificant } from "../../src/lab/format.js";
 import type { Standing } from "../../src/lab/suite/performance.js";
+import type { SuiteRecord } from "../../src/lab/suite/record.js";
 import { verdict } from "../../src/lab/suite/report.js";
 import type { SuiteProblem } from "../../src/lab/suite/settings.js";
-import type { SuiteRecord } from "../../src/lab/suite/suite.js";
 import { expectedOf } from "./expected.js";
 
 const begin =

@@ -75,7 +75,8 @@ export {
   type Standings,
   standingsOf,
 } from "./suite/performance.js";
-export { readSuite, runSuite, type SuiteRecord, type Trial as SuiteTrial } from "./suite/suite.js";
+export { readSuite, type SuiteRecord, type Trial as SuiteTrial } from "./suite/record.js";
+export { runSuite } from "./suite/suite.js";
 export { writeEvents } from "./tensorboard.js";
 export { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";
 export {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readRace } from "../../src/lab/race.js";
-import { readSuite } from "../../src/lab/suite/suite.js";
+import { readSuite } from "../../src/lab/suite/record.js";
 import { temporaryFolder, writeTable } from "../lab/folder.js";
 import { startThalweg, thalweg } from "./command.js";
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { expectedOf } from "../../scripts/scenario-docs/expected.js";
 import { suiteSection } from "../../scripts/scenario-docs/section.js";
 import { readProblem } from "../../src/cli/options.js";
-import { readSuite } from "../../src/lab/suite/suite.js";
+import { readSuite } from "../../src/lab/suite/record.js";
 import { rows } from "../../src/lab/suite/table.js";
 import { optimizers } from "../../src/optimizers/registry.js";
 

@@ -8,8 +8,8 @@ import { describeTarget } from "../report.js";
 import { median } from "../score.js";
 import { type RunRecord, readRun, runExists } from "../store.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
+import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./record.js";
 import type { SuiteProblem, SuiteSettings } from "./settings.js";
-import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./suite.js";
 
 /** The report of a suite, finished or not. @param command what repeats it. */
 export function suiteReport(record: SuiteRecord, command: string): string {

@@ -11,97 +11,36 @@
  * nobody's time; where a policy learns by playing, that is. Since only the best trial of a study counts, a trial may take no longer than the best before it.
  * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import * as v from "valibot";
 import { findMethod } from "../../optimizers/registry.js";
 import { clocks } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { whileLocked } from "../lock.js";
-import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
+import { describeEnvironment } from "../machine.js";
 import type { Problem } from "../problem.js";
 import { loadProblem } from "../problems/registry.js";
-import { labelsOf, safe } from "../race.js";
 import { recordedRun } from "../recorded-run.js";
 import type { RunStatus } from "../run.js";
 import { bestOf } from "../score.js";
 import { rangesOf, searchPoints } from "../search.js";
 import { suggestedFor } from "../session.js";
+import type { OptimizerSettings, RunSettings } from "../settings.js";
+import { beginFolder, type Measurement, makeFolder, replaceFile } from "../store.js";
 import {
-  type OptimizerSettings,
-  optimizerSettingsSchema,
-  parseJson,
-  type RunSettings,
-  validate,
-} from "../settings.js";
-import { type StopReason, stopReasons } from "../stop.js";
-import { beginFolder, type Measurement, makeFolder, readRecord, replaceFile } from "../store.js";
-import { type Cell, type Standings, standingsOf } from "./performance.js";
-import {
-  evaluateShare,
-  runsOfCell,
-  type SuiteProblem,
-  type SuiteSettings,
-  suiteSettingsSchema,
-} from "./settings.js";
-
-const recordSchema = v.object({
-  format: v.literal("thalweg-suite"),
-  version: v.literal(1),
-  created: v.string(),
-  settings: suiteSettingsSchema,
-  environment: environmentSchema,
-});
-
-const number = v.pipe(v.number(), v.finite());
-const trialSchema = v.strictObject({
-  problem: v.string(),
-  /** Its label. */
-  optimizer: v.string(),
-  study: number,
-  trial: v.union([number, v.literal("fresh")]),
-  seed: number,
-  /** With everything that differs from the optimizer's own defaults. */
-  settings: optimizerSettingsSchema,
-  /** Seconds of steps until the target, the drawing of batches not among them, but playing; null: not reached. */
-  seconds: v.nullable(number),
-  /** The same with the batches: what limits are counted in. */
-  withBatches: v.nullable(number),
-  /** Seconds of training that it had. */
-  limit: number,
-  trained: number,
-  steps: number,
-  /** Best value of the target's metric; null: none. */
-  best: v.nullable(number),
-  /** Of a problem with validation data: the value on the test, at the end. */
-  test: v.optional(number),
-  end: v.picklist([...(Object.keys(stopReasons) as StopReason[]), "unusable"]),
-  /** Why it could not run. */
-  message: v.optional(v.string()),
-});
-/** One run of a suite. */
-export type Trial = v.InferOutput<typeof trialSchema>;
-
-export interface SuiteRecord {
-  readonly folder: string;
-  readonly created: string;
-  readonly settings: SuiteSettings;
-  readonly environment: Environment;
-  readonly trials: readonly Trial[];
-  /** Problems that every optimizer has finished: those that are scored. */
-  readonly finished: readonly SuiteProblem[];
-  /** Undefined while no problem is finished. */
-  readonly standings: Standings | undefined;
-}
-
-/** A run that is to be made. */
-export interface Slot {
-  readonly problem: SuiteProblem;
-  readonly optimizer: OptimizerSettings;
-  readonly label: string;
-  readonly study: number;
-  readonly trial: Trial["trial"];
-}
+  bestTrial,
+  fileOf,
+  folderOf,
+  isSlot,
+  readSuite,
+  readTrials,
+  type Slot,
+  type SuiteRecord,
+  slotsOf,
+  type Trial,
+  trialsOf,
+} from "./record.js";
+import { evaluateShare, runsOfCell, type SuiteProblem, type SuiteSettings } from "./settings.js";
 
 export interface SuiteOptions {
   readonly signal?: AbortSignal | undefined;
@@ -110,29 +49,6 @@ export interface SuiteOptions {
   readonly onProgress?: ((slot: Slot, status: RunStatus) => void) | undefined;
   readonly onEnd?: ((trial: Trial) => void) | undefined;
 }
-
-const fileOf = (folder: string) => join(folder, "suite.json");
-const trialsOf = (folder: string) => join(folder, "trials.jsonl");
-
-/** Every run of a problem in its order: trials of all optimizers by turns, then the fresh runs of the study. */
-export function slotsOf(settings: SuiteSettings, problem: SuiteProblem): Slot[] {
-  const labels = labelsOf(settings.optimizers);
-  const trials: Trial["trial"][] = [...Array(settings.trials).keys(), "fresh"];
-  return [...Array(settings.studies).keys()].flatMap((study) =>
-    trials.flatMap((trial) =>
-      settings.optimizers.map((optimizer, k) => ({ problem, optimizer, label: labels[k]!, study, trial })),
-    ),
-  );
-}
-
-export const folderOf = (folder: string, { problem, label, study, trial }: Slot): string =>
-  join(folder, safe(problem.id), safe(label), `study-${study}`, trial === "fresh" ? trial : `trial-${trial}`);
-
-const isSlot = (slot: Slot) => (trial: Trial) =>
-  trial.problem === slot.problem.id &&
-  trial.optimizer === slot.label &&
-  trial.study === slot.study &&
-  trial.trial === slot.trial;
 
 /** Runs a suite, or what is left of one, in its folder. @throws UserError */
 export async function runSuite(
@@ -308,70 +224,4 @@ export function pointOf(
     if (Number(given[setting] ?? options[setting]!.default) === 0) delete ranges[setting];
   const point = searchPoints(ranges, trials - 1, seed + study)[trial - 1]!;
   return { name, settings: { ...given, ...point } };
-}
-
-/** The trial that reached the target first; of a study where none did, nothing. */
-export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
-  trials
-    .filter(({ trial, seconds }) => trial !== "fresh" && seconds !== null)
-    .toSorted((a, b) => a.seconds! - b.seconds!)[0];
-
-/** A suite as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
-export function readSuite(folder: string): SuiteRecord {
-  const { created, settings, environment } = readRecordFile(folder);
-  const trials = readTrials(folder);
-  const finished = settings.problems.filter((problem) =>
-    slotsOf(settings, problem).every((slot) => trials.some(isSlot(slot))),
-  );
-  const cells = finished.flatMap(({ id }) => cellsOf(settings, trials, id));
-  return {
-    folder,
-    created,
-    settings,
-    environment,
-    trials,
-    finished,
-    standings:
-      cells.length === 0
-        ? undefined
-        : standingsOf(cells, { baseline: settings.baseline, seed: settings.seed }),
-  };
-}
-
-/** What the scores are made of: the seconds of every trial, by study. */
-export const cellsOf = (settings: SuiteSettings, trials: readonly Trial[], problem: string): Cell[] =>
-  labelsOf(settings.optimizers).map((optimizer) => ({
-    optimizer,
-    problem,
-    studies: [...Array(settings.studies).keys()].map((study) =>
-      trials
-        .filter(
-          (one) =>
-            one.problem === problem &&
-            one.optimizer === optimizer &&
-            one.study === study &&
-            one.trial !== "fresh",
-        )
-        .map(({ seconds }) => seconds ?? Number.POSITIVE_INFINITY),
-    ),
-  }));
-
-function readRecordFile(folder: string) {
-  const path = fileOf(folder);
-  return readRecord(
-    path,
-    recordSchema,
-    () => `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
-  );
-}
-
-export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
-
-function readTrials(folder: string): Trial[] {
-  const path = trialsOf(folder);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .slice(0, -1)
-    .map((line, k) => validate(trialSchema, parseJson(line, `${path}:${k + 1}`), `${path}:${k + 1}`));
 }

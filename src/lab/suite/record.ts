@@ -1,0 +1,158 @@
+/** A suite as its folder holds it: what is measured, every run of it, and the scores that follow. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { type Environment, environmentSchema } from "../machine.js";
+import { labelsOf, safe } from "../race.js";
+import { type OptimizerSettings, optimizerSettingsSchema, parseJson, validate } from "../settings.js";
+import { type StopReason, stopReasons } from "../stop.js";
+import { readRecord } from "../store.js";
+import { type Cell, type Standings, standingsOf } from "./performance.js";
+import { type SuiteProblem, type SuiteSettings, suiteSettingsSchema } from "./settings.js";
+
+const recordSchema = v.object({
+  format: v.literal("thalweg-suite"),
+  version: v.literal(1),
+  created: v.string(),
+  settings: suiteSettingsSchema,
+  environment: environmentSchema,
+});
+
+const number = v.pipe(v.number(), v.finite());
+const trialSchema = v.strictObject({
+  problem: v.string(),
+  /** Its label. */
+  optimizer: v.string(),
+  study: number,
+  trial: v.union([number, v.literal("fresh")]),
+  seed: number,
+  /** With everything that differs from the optimizer's own defaults. */
+  settings: optimizerSettingsSchema,
+  /** Seconds of steps until the target, the drawing of batches not among them, but playing; null: not reached. */
+  seconds: v.nullable(number),
+  /** The same with the batches: what limits are counted in. */
+  withBatches: v.nullable(number),
+  /** Seconds of training that it had. */
+  limit: number,
+  trained: number,
+  steps: number,
+  /** Best value of the target's metric; null: none. */
+  best: v.nullable(number),
+  /** Of a problem with validation data: the value on the test, at the end. */
+  test: v.optional(number),
+  end: v.picklist([...(Object.keys(stopReasons) as StopReason[]), "unusable"]),
+  /** Why it could not run. */
+  message: v.optional(v.string()),
+});
+/** One run of a suite. */
+export type Trial = v.InferOutput<typeof trialSchema>;
+
+export interface SuiteRecord {
+  readonly folder: string;
+  readonly created: string;
+  readonly settings: SuiteSettings;
+  readonly environment: Environment;
+  readonly trials: readonly Trial[];
+  /** Problems that every optimizer has finished: those that are scored. */
+  readonly finished: readonly SuiteProblem[];
+  /** Undefined while no problem is finished. */
+  readonly standings: Standings | undefined;
+}
+
+/** A run that is to be made. */
+export interface Slot {
+  readonly problem: SuiteProblem;
+  readonly optimizer: OptimizerSettings;
+  readonly label: string;
+  readonly study: number;
+  readonly trial: Trial["trial"];
+}
+
+export const fileOf = (folder: string) => join(folder, "suite.json");
+export const trialsOf = (folder: string) => join(folder, "trials.jsonl");
+
+/** Every run of a problem in its order: trials of all optimizers by turns, then the fresh runs of the study. */
+export function slotsOf(settings: SuiteSettings, problem: SuiteProblem): Slot[] {
+  const labels = labelsOf(settings.optimizers);
+  const trials: Trial["trial"][] = [...Array(settings.trials).keys(), "fresh"];
+  return [...Array(settings.studies).keys()].flatMap((study) =>
+    trials.flatMap((trial) =>
+      settings.optimizers.map((optimizer, k) => ({ problem, optimizer, label: labels[k]!, study, trial })),
+    ),
+  );
+}
+
+export const folderOf = (folder: string, { problem, label, study, trial }: Slot): string =>
+  join(folder, safe(problem.id), safe(label), `study-${study}`, trial === "fresh" ? trial : `trial-${trial}`);
+
+export const isSlot = (slot: Slot) => (trial: Trial) =>
+  trial.problem === slot.problem.id &&
+  trial.optimizer === slot.label &&
+  trial.study === slot.study &&
+  trial.trial === slot.trial;
+
+/** The trial that reached the target first; of a study where none did, nothing. */
+export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
+  trials
+    .filter(({ trial, seconds }) => trial !== "fresh" && seconds !== null)
+    .toSorted((a, b) => a.seconds! - b.seconds!)[0];
+
+/** A suite as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
+export function readSuite(folder: string): SuiteRecord {
+  const { created, settings, environment } = readRecordFile(folder);
+  const trials = readTrials(folder);
+  const finished = settings.problems.filter((problem) =>
+    slotsOf(settings, problem).every((slot) => trials.some(isSlot(slot))),
+  );
+  const cells = finished.flatMap(({ id }) => cellsOf(settings, trials, id));
+  return {
+    folder,
+    created,
+    settings,
+    environment,
+    trials,
+    finished,
+    standings:
+      cells.length === 0
+        ? undefined
+        : standingsOf(cells, { baseline: settings.baseline, seed: settings.seed }),
+  };
+}
+
+/** What the scores are made of: the seconds of every trial, by study. */
+export const cellsOf = (settings: SuiteSettings, trials: readonly Trial[], problem: string): Cell[] =>
+  labelsOf(settings.optimizers).map((optimizer) => ({
+    optimizer,
+    problem,
+    studies: [...Array(settings.studies).keys()].map((study) =>
+      trials
+        .filter(
+          (one) =>
+            one.problem === problem &&
+            one.optimizer === optimizer &&
+            one.study === study &&
+            one.trial !== "fresh",
+        )
+        .map(({ seconds }) => seconds ?? Number.POSITIVE_INFINITY),
+    ),
+  }));
+
+function readRecordFile(folder: string) {
+  const path = fileOf(folder);
+  return readRecord(
+    path,
+    recordSchema,
+    () => `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
+  );
+}
+
+export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
+
+export function readTrials(folder: string): Trial[] {
+  const path = trialsOf(folder);
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .map((line, k) => validate(trialSchema, parseJson(line, `${path}:${k + 1}`), `${path}:${k + 1}`));
+}
