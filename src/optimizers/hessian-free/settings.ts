@@ -38,7 +38,7 @@ export const options = {
   preconditionerDraws: count(8, "gradients from which its diagonal is estimated; exact with one an example"),
   preconditionerExponent: fraction(0.75, "of the damped diagonal", { typical: [0.5, 1], sensitivity: "low" }),
   estimator: kroneckerOptions.estimator,
-  factorDecay: kroneckerOptions.factorDecay,
+  factorDecay: decayRate(0.95, "with preconditioner kfac, ρ of the average of factors over batches"),
   factorInterval: positiveCount(2, "with preconditioner kfac, updates between estimates of the factors"),
   inverseInterval: positiveCount(
     10,
