@@ -20,19 +20,32 @@ import type { NamedArray } from "./tensors.js";
 export const optimizerFor = (problem: Problem, { name, settings }: OptimizerSettings): Optimizer =>
   createOptimizer(name, { ...suggestedFor(problem, findMethod(name), settings), ...settings });
 
-/** What suits the problem, for the parts of a hybrid too. */
+/**
+ * What suits the problem: of a hybrid, what suits its parts, before what suits itself. The latter may set parts too, where
+ * nobody names others.
+ */
 export function suggestedFor(
   problem: Pick<Problem, "suggested">,
   method: Method,
   settings: OptimizerSettings["settings"],
 ): OptimizerSettings["settings"] {
+  const own = problem.suggested[method.name] ?? {};
   const parts = (method.parts ?? []).map((part) => {
-    const name = String(settings[part] ?? method.options[part]!.default);
-    // The hybrid itself will say which part has no method.
-    if (!Object.hasOwn(optimizers, name)) return {};
-    return prefixed(part, suggestedFor(problem, findMethod(name), ofPart(part, settings)));
+    const usual = own[part] ?? method.options[part]!.default;
+    return { part, usual, name: String(settings[part] ?? usual) };
   });
-  return Object.assign({}, problem.suggested[method.name], ...parts);
+  const ofParts = parts.map(({ part, name }) =>
+    // The hybrid itself will say which part has no method.
+    Object.hasOwn(optimizers, name)
+      ? prefixed(part, suggestedFor(problem, findMethod(name), ofPart(part, settings)))
+      : {},
+  );
+  const changed = Object.keys(method.partOptions?.({ ...own, ...settings }) ?? {});
+  const others = parts.filter(({ name, usual }) => name !== usual).map(({ part }) => part);
+  return Object.fromEntries([
+    ...Object.entries(Object.assign({}, ...ofParts)).filter(([setting]) => !changed.includes(setting)),
+    ...Object.entries(own).filter(([setting]) => !others.some((part) => setting.startsWith(`${part}.`))),
+  ]) as OptimizerSettings["settings"];
 }
 
 /** Examples in a step, where nobody says otherwise. */

@@ -33,6 +33,7 @@ import {
   choice,
   count,
   decayRate,
+  type Options,
   positive,
   positiveCount,
   readSettings,
@@ -241,6 +242,13 @@ function lengthOf(data: ArrayLike<number>, offset: number, size: number): number
   return Math.sqrt(square);
 }
 
+/** Methods whose step is in proportion to the gradient: their learning rate is in parts of 1/λ. */
+const shares = new Map([
+  ["sgd", 1],
+  ["momentum", 0.5],
+  ["nesterov", 0.5],
+]);
+
 const options = {
   optimizer: part(
     "sgd",
@@ -259,6 +267,16 @@ export const curvatureScheduleMethod = (find: (name: string) => Method) =>
       reference:
         "LeCun, Simard, Pearlmutter 1993, Automatic learning rate maximization by on-line estimation of the Hessian's eigenvectors",
       parts: ["optimizer"],
+      partOptions({ optimizer = options.optimizer.default }): Options {
+        const share = shares.get(String(optimizer));
+        if (share === undefined) return {};
+        return {
+          "optimizer.learningRate": positive(share, "η: the part of 1/λ that a step takes", {
+            typical: [0.1, 2],
+            sensitivity: "medium",
+          }),
+        };
+      },
       options,
       asks: {
         questions: ["gradients", "hessianVectorProducts", "gaussNewtonVectorProducts"],

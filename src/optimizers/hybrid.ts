@@ -32,6 +32,7 @@ export const ofPart = <T>(name: string, record: Readonly<Record<string, T>>): Re
 interface Hybrid<O extends Options, P extends keyof O & string> extends Omit<About<O>, "costs"> {
   /** The settings that name parts. */
   readonly parts: readonly P[];
+  readonly partOptions?: NonNullable<Method["partOptions"]>;
   /** From those of the parts, each with the settings it has. */
   costs(parts: Readonly<Record<P, CostedPart>>, shape: ModelShape, settings: SettingsOf<O>): Costs;
 }
@@ -76,13 +77,16 @@ export function defineHybrid<O extends Options, P extends keyof O & string>(
       {},
       ...about.parts.map((name) => prefixed(name, methodOf(name, given).optionsFor(ofPart(name, given)))),
     ),
+    ...about.partOptions?.(given),
   });
   const read = (given: Given): SettingsOf<O> => {
     const all: Given = readSettings(about.name, optionsFor(given), given);
     return Object.fromEntries(Object.keys(about.options).map((name) => [name, all[name]])) as SettingsOf<O>;
   };
+  const settingsOf = (name: P, given: Given) =>
+    ofPart(name, { ...defaultsOf(about.partOptions?.(given) ?? {}), ...given });
   const make = (name: P, given: Given) =>
-    within(name, () => methodOf(name, given).create(ofPart(name, given)));
+    within(name, () => methodOf(name, given).create(settingsOf(name, given)));
   const create = (given: Given = {}): Optimizer =>
     build(
       read(given),
@@ -99,7 +103,7 @@ export function defineHybrid<O extends Options, P extends keyof O & string>(
       const settings = read(given);
       const parts = eachPart((name) => ({
         optimizer: make(name, given),
-        costs: (some: ModelShape) => methodOf(name, given).costs(some, ofPart(name, given), batch),
+        costs: (some: ModelShape) => methodOf(name, given).costs(some, settingsOf(name, given), batch),
       }));
       return costs(parts, shape, settings);
     },

@@ -42,6 +42,11 @@ export interface Method<O extends Options = Options> extends About<O> {
   readonly defaults: SettingsOf<O>;
   /** Of a hybrid: the settings that name the methods it is made of. */
   readonly parts?: readonly string[];
+  /**
+   * Of a hybrid: options of its parts that mean something else in it than alone. What suits the part alone does not hold
+   * for them.
+   */
+  partOptions?(settings: Readonly<Record<string, unknown>>): Options;
   /** All that can be set beside such settings: of a hybrid, what its parts can be set to as well. */
   optionsFor(settings?: Readonly<Record<string, unknown>>): Options;
   /**

@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openProblem, problems } from "../../src/lab/problems/registry.js";
-import { optimizerFor } from "../../src/lab/session.js";
+import { optimizerFor, suggestedFor } from "../../src/lab/session.js";
+import { findMethod } from "../../src/optimizers/index.js";
 import { createRuntime } from "../../src/runtime/runtime.js";
 import { temporaryFolder, writeTable } from "./folder.js";
 
@@ -124,11 +125,31 @@ describe("problems", () => {
       "second.schedule": problem.suggested.kfac!.schedule,
       "second.damping": 0.5,
     });
+    // In parts of 1/λ: what suits sgd alone says nothing.
+    expect(problem.suggested.sgd!.learningRate).not.toBe(1);
+    const scheduled = (settings: Record<string, string>) =>
+      optimizerFor(problem, { name: "curvatureSchedule", settings }).settings;
+    expect(scheduled({ optimizer: "sgd" })["optimizer.learningRate"]).toBe(1);
+    expect(scheduled({ optimizer: "adam" })["optimizer.learningRate"]).toBe(2e-3);
     for (const { name } of problems.filter((kind) => kind.name.startsWith("digits"))) {
       const digits = openProblem({ name, options: {} });
       for (const optimizer of Object.keys(digits.suggested))
         expect(() => optimizerFor(digits, { name: optimizer, settings: {} })).not.toThrow();
     }
+  });
+  it("suggest for a hybrid what suits its parts, then what suits itself where nobody names other parts", () => {
+    const suggested = { adam: { learningRate: 1, beta1: 0.5 }, sgd: { learningRate: 2 } };
+    const own = { inner: "adam", every: 3, "inner.learningRate": 4, "outer.damping": 5 };
+    const of = (settings: Record<string, string>) =>
+      suggestedFor({ suggested: { ...suggested, periodic: own } }, findMethod("periodic"), settings);
+    expect(of({})).toEqual({ ...own, "inner.beta1": 0.5 });
+    expect(of({ inner: "adam" })).toEqual(of({}));
+    expect(of({ inner: "sgd" })).toEqual({
+      inner: "adam",
+      every: 3,
+      "inner.learningRate": 2,
+      "outer.damping": 5,
+    });
   });
   it("say what is wrong with a name, an option or the data", () => {
     const open =

@@ -580,6 +580,19 @@ describe("by name, with settings of their parts", () => {
     expect(() => createOptimizer(name, settings)).toThrow(SettingsError);
     expect(() => createOptimizer(name, settings)).toThrow(message);
   });
+  test("an option of a part that means something else in the hybrid has its own default", () => {
+    const rate = (settings: Record<string, string>) =>
+      createOptimizer("curvatureSchedule", settings).settings["optimizer.learningRate"];
+    const { optionsFor } = optimizers.curvatureSchedule;
+    for (const optimizer of ["sgd", "momentum", "adam"]) {
+      const option = optionsFor({ optimizer })["optimizer.learningRate"]!;
+      expect(rate({ optimizer })).toBe(option.default);
+      expect(option.default === optimizers[optimizer as "sgd"].defaults.learningRate).toBe(
+        optimizer === "adam",
+      );
+    }
+    expect(rate({ "optimizer.learningRate": "0.25" })).toBe(0.25);
+  });
   test("options for given parts are those of the parts, with their typical values", () => {
     const options = optimizers.switchTo.optionsFor({ second: "lbfgs" });
     expect(options["second.memory"]).toBe(lbfgs.options.memory);
