@@ -2,7 +2,7 @@
  * npx tsx bench/catalogue.ts [problem] [--only adam,kfac] [--target 0.97] [--steps 4000] [--threads 1]
  *
  * Trains a problem with every optimizer of the catalogue, with its defaults and what the problem suggests, batches too,
- * and prints in how many steps each reaches the target. Methods with larger batches than the problem's have a tenth of
+ * and prints in how many steps each reaches the target. Methods with larger batches than the problem's have a fifth of
  * the steps. Steps, not seconds: the table does not depend on the machine's load.
  */
 import { parseArgs } from "node:util";
@@ -47,7 +47,7 @@ async function row(runtime: Runtime, { name }: Method): Promise<string> {
     });
     // A method with few, dear steps is looked at more often.
     const every = batch === defaults.batch ? 50 : 5;
-    const steps = batch === defaults.batch ? Number(values.steps) : Number(values.steps) / 10;
+    const steps = batch === defaults.batch ? Number(values.steps) : Number(values.steps) / 5;
     let best = Number.NEGATIVE_INFINITY;
     let reached: number | undefined;
     for (let step = 0; step < steps && reached === undefined; step++) {

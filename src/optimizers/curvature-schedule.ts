@@ -13,8 +13,9 @@
  *     mean       the mean of the block's diagonal, by products with random signs (Hutchinson 1990), the same for all
  *                blocks: `iterations` products in all
  *
- * Momentum allows 2(1 + μ)/λ, which is not taken into account, nor is the scale of a method that divides by its own
- * (adam): there the rates say how layers compare. Memory: with `largest` one vector; two numbers a block. FLOPs: n, and
+ * Momentum allows 2(1 + μ)/λ and adds up to d/(1 − μ), which is not taken into account, nor is the scale of a method that
+ * divides by its own (adam): there the rates say how layers compare. On batches η is far below 2: λ̂ of one batch, at its
+ * last eigenvector, is less than that of the next one, and as a classifier learns, λ falls and steps grow. Memory: with `largest` one vector; two numbers a block. FLOPs: n, and
  * the products.
  */
 
@@ -44,7 +45,7 @@ import { chain, type Transform } from "./transform.js";
 
 const own = {
   per: choice(
-    "array",
+    "layer",
     ["array", "layer"],
     "what has a rate: each array, or all whose names differ in the last part",
   ),
@@ -59,7 +60,7 @@ const own = {
     sensitivity: "low",
   }),
   every: positiveCount(50, "N: updates between estimates", { typical: [5, 500], sensitivity: "low" }),
-  decay: decayRate(0.5, "β: how much of the last estimate is kept"),
+  decay: decayRate(0.9, "β: how much of the last estimate is kept"),
   least: positive(1e-4, "1/λ is not taken smaller than this"),
   most: positive(100, "1/λ is not taken larger than this"),
   seed: count(0, "of the first vectors, and of the signs"),
@@ -244,9 +245,9 @@ function lengthOf(data: ArrayLike<number>, offset: number, size: number): number
 
 /** Methods whose step is in proportion to the gradient: their learning rate is in parts of 1/λ. */
 const shares = new Map([
-  ["sgd", 1],
-  ["momentum", 0.5],
-  ["nesterov", 0.5],
+  ["sgd", 0.5],
+  ["momentum", 0.05],
+  ["nesterov", 0.05],
 ]);
 
 const options = {
@@ -272,7 +273,7 @@ export const curvatureScheduleMethod = (find: (name: string) => Method) =>
         if (share === undefined) return {};
         return {
           "optimizer.learningRate": positive(share, "η: the part of 1/λ that a step takes", {
-            typical: [0.1, 2],
+            typical: [0.02, 1],
             sensitivity: "medium",
           }),
         };

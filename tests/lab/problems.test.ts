@@ -126,10 +126,10 @@ describe("problems", () => {
       "second.damping": 0.5,
     });
     // In parts of 1/λ: what suits sgd alone says nothing.
-    expect(problem.suggested.sgd!.learningRate).not.toBe(1);
+    expect(problem.suggested.momentum!.learningRate).not.toBe(0.05);
     const scheduled = (settings: Record<string, string>) =>
       optimizerFor(problem, { name: "curvatureSchedule", settings }).settings;
-    expect(scheduled({ optimizer: "sgd" })["optimizer.learningRate"]).toBe(1);
+    expect(scheduled({ optimizer: "momentum" })["optimizer.learningRate"]).toBe(0.05);
     expect(scheduled({ optimizer: "adam" })["optimizer.learningRate"]).toBe(2e-3);
     for (const { name } of problems.filter((kind) => kind.name.startsWith("digits"))) {
       const digits = openProblem({ name, options: {} });

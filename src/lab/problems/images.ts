@@ -2,6 +2,7 @@
 import { holdOut, type Split } from "../../data/dataset.js";
 import { digits, fashionMnist, imageDirectory } from "../../data/images.js";
 import { avgPool2d, type Layer, model, sequential, softmaxCrossEntropy } from "../../nn/index.js";
+import { prefixed } from "../../optimizers/hybrid.js";
 import {
   choice,
   count,
@@ -112,8 +113,10 @@ const mlpSuggested = {
   shampoo: { learningRate: 3e-3 },
   lbfgs: { lineSearch: "none", learningRate: 0.5 },
   hessianFree: { curvatureExamples: 500, iterations: 20, damping: 10 },
+  newton: { curvature: "gaussNewton", globalization: "levenbergMarquardt", damping: 0.1 },
   kfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
   ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
+  curvatureSchedule: { "optimizer.learningRate": 1, ...prefixed("optimizer", toZero("cosine", 3000)) },
 };
 /** Methods that compare losses, or solve with the curvature of one batch, want more of the data in it. */
 const mlpBatches = { newton: 1000, lbfgs: 8000, hessianFree: 2000, naturalGradient: 2000, periodic: 2000 };
