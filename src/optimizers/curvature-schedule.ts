@@ -3,7 +3,7 @@
  * eigenvalue (LeCun, Simard, Pearlmutter 1993, "Automatic learning rate maximization by on-line estimation of the
  * Hessian's eigenvectors"), and layers differ in it by orders of magnitude. Over any chain of first-order transforms,
  *
- *     every N updates, for each block l of H:     λ_l ← β λ_l + (1 − β) |λ̂_l|          (λ_l = |λ̂_l| the first time)
+ *     every N updates, for each block l of H:     λ_l ← max(|λ̂_l|, β λ_l + (1 − β) |λ̂_l|)     (λ_l = 0 before)
  *     θ ← θ − η(t) s ⊙ d,   s_l = min(max(1/λ_l, least), most) in block l
  *
  * so that the method's learning rate is the share of 1/λ_l that a step takes. λ̂_l is
@@ -13,10 +13,11 @@
  *     mean       the mean of the block's diagonal, by products with random signs (Hutchinson 1990), the same for all
  *                blocks: `iterations` products in all
  *
- * Momentum allows 2(1 + μ)/λ and adds up to d/(1 − μ), which is not taken into account, nor is the scale of a method that
- * divides by its own (adam): there the rates say how layers compare. On batches η is far below 2: λ̂ of one batch, at its
- * last eigenvector, is less than that of the next one, and as a classifier learns, λ falls and steps grow. Memory: with `largest` one vector; two numbers a block. FLOPs: n, and
- * the products.
+ * λ_l rises at once and falls slowly: λ̂ of one batch, at the eigenvector of the last one, is less than that of the next,
+ * and a step too long costs more than one too short. As curvature changes fastest at the beginning, estimates before N are
+ * at t = 0, 1, 2, 4, 8, …. Momentum allows 2(1 + μ)/λ and adds up to d/(1 − μ), which is not taken into account, nor is
+ * the scale of a method that divides by its own (adam): there the rates say how layers compare. Memory: with `largest`
+ * one vector; two numbers a block. FLOPs: n, and the products.
  */
 
 import { type ModelShape, parameterCount } from "../curvature/model-shape.js";
@@ -60,7 +61,7 @@ const own = {
     sensitivity: "low",
   }),
   every: positiveCount(50, "N: updates between estimates", { typical: [5, 500], sensitivity: "low" }),
-  decay: decayRate(0.9, "β: how much of the last estimate is kept"),
+  decay: decayRate(0.9, "β: how much of the last estimate is kept, where it was larger"),
   least: positive(1e-4, "1/λ is not taken smaller than this"),
   most: positive(100, "1/λ is not taken larger than this"),
   seed: count(0, "of the first vectors, and of the signs"),
@@ -200,7 +201,7 @@ function start(
       if (eigenvectors) estimates[l] = largest(block, eigenvectors, products);
       const size = Math.abs(estimates[l]!);
       if (!Number.isFinite(size)) return;
-      lambdas.data[l] = t === 0 ? size : decay * lambdas.data[l]! + (1 - decay) * size;
+      lambdas.data[l] = Math.max(size, decay * lambdas.data[l]! + (1 - decay) * size);
       rates.data[l] = Math.min(Math.max(1 / lambdas.data[l]!, least), most);
     });
     return products * (eigenvectors ? blocks.length : 1);
@@ -213,7 +214,7 @@ function start(
     },
     step(): StepReport {
       const t = count.data[0]!;
-      const due = t % every === 0;
+      const due = isDue(t, every);
       key.data[1] = t;
       const products = due ? refresh(t) : 0;
       const report = training.step();
@@ -236,6 +237,10 @@ function start(
     },
   };
 }
+
+/** t = 0, 1, 2, 4, 8, … before N, then its multiples. */
+const isDue = (t: number, every: number): boolean =>
+  t % every === 0 || (t < every && Number.isInteger(Math.log2(t)));
 
 function lengthOf(data: ArrayLike<number>, offset: number, size: number): number {
   let square = 0;

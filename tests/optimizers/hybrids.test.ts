@@ -366,6 +366,28 @@ describe("curvatureSchedule", () => {
     training.release();
     objective.release();
   });
+  test("curvature that rises counts at once, curvature that falls slowly; the first estimates are close together", () => {
+    const objective = createObjective(runtime, {
+      layout: layoutOf({ x: { dtype: "f64", shape: [2] } }),
+      parameters: [1, 2],
+      batch: [{ dtype: "f64", shape: [] }],
+      trace: (x, [a]) => ({ loss: x.square().sum().mul(0.5).mul(a!), state: undefined }),
+    });
+    const optimizer = sgd.create({ learningRate: 0.1 });
+    const training = curvatureSchedule({ optimizer, every: 6, decay: 0.5 }).start(objective);
+    const lambdas = [1, 4, 2, 9, 1, 9, 1].map((a) => {
+      objective.batch[0]!.set([a]);
+      const { diagnostics } = training.step();
+      return [diagnostics!.refreshed, training.state["curvature.lambdas"]!.data[0]!] as const;
+    });
+    const refreshed = [true, true, true, false, true, false, true];
+    expect(lambdas.map(([due]) => due)).toEqual(refreshed);
+    [1, 4, 3, 3, 2, 2, 1.5].forEach((lambda, t) => {
+      expect(lambdas[t]![1]).toBeCloseTo(lambda, 12);
+    });
+    training.release();
+    objective.release();
+  });
   test("with equal bounds it is the method itself, to the bit", () => {
     const optimizer = adam.create({ learningRate: 0.03 });
     const bound = curvatureSchedule({ optimizer, least: 1, most: 1, every: 2 });

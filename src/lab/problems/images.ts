@@ -113,7 +113,6 @@ const mlpSuggested = {
   shampoo: { learningRate: 3e-3 },
   lbfgs: { lineSearch: "none", learningRate: 0.5 },
   hessianFree: { curvatureExamples: 500, iterations: 20, damping: 10 },
-  newton: { curvature: "gaussNewton", globalization: "levenbergMarquardt", damping: 0.1 },
   kfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
   ekfac: { learningRate: 0.06, klClip: 1e-3, ...toZero("cosine", 2000) },
   curvatureSchedule: { "optimizer.learningRate": 1, ...prefixed("optimizer", toZero("cosine", 3000)) },
