@@ -107,3 +107,47 @@ export function constant(code: Code, kind: Kind, value: number) {
   if (kind.size === 4) code.f32(value);
   else code.f64(value);
 }
+
+/** target = the first `count` elements at address + offset, zeros behind them. */
+export function loadPartial(
+  code: Code,
+  kind: Kind,
+  count: number,
+  target: Local,
+  address: Local,
+  offset: number,
+) {
+  const bytes = count * kind.size;
+  code.get(address);
+  if (bytes === 16) code.memory("v128.load", offset);
+  else code.memory(bytes === 4 ? "v128.load32_zero" : "v128.load64_zero", offset);
+  code.set(target);
+  if (bytes !== 12) return;
+  code.get(address);
+  code.get(target);
+  code.memoryLane("v128.load32_lane", 2, offset + 8);
+  code.set(target);
+}
+/** Stores the first `count` elements of `value` at address + offset. */
+export function storePartial(
+  code: Code,
+  kind: Kind,
+  count: number,
+  value: Local,
+  address: Local,
+  offset: number,
+) {
+  const bytes = count * kind.size;
+  code.get(address);
+  code.get(value);
+  if (bytes === 16) code.memory("v128.store", offset);
+  else if (bytes === 4) code.memoryLane("v128.store32_lane", 0, offset);
+  else code.memoryLane("v128.store64_lane", 0, offset);
+  if (bytes !== 12) return;
+  code.get(address);
+  code.get(value);
+  code.memoryLane("v128.store32_lane", 2, offset + 8);
+}
+
+/** Parameters of a function of so many addresses, counts and strides. */
+export const i32s = (count: number): ValueType[] => Array.from({ length: count }, () => "i32");
