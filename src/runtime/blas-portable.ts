@@ -5,7 +5,7 @@
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { double, single } from "./gemm-code.js";
-import { defineGemm, packingBytes } from "./gemm-portable.js";
+import { defineGemm, type Pair, packingBytes } from "./gemm-portable.js";
 import {
   defineMirror,
   defineRotate,
@@ -17,7 +17,7 @@ import {
   type Kernels,
 } from "./lapack-kernels.js";
 import { createLapack, createWorkspace } from "./lapack-portable.js";
-import { type Combine, defineCombine, strassen } from "./strassen.js";
+import { strassen } from "./strassen.js";
 import { lowerByPanels, symmetric } from "./symmetric.js";
 
 export interface PortableOptions {
@@ -60,7 +60,6 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
   const packing = options.allocate(packingBytes);
   for (const kind of [single, double]) {
     defineGemm(builder, kind, fma, packing);
-    defineCombine(builder, kind);
     defineZeroUpper(builder, kind);
     defineMirror(builder, kind, defineTranspose(builder, kind));
     defineSolve(builder, kind, fma);
@@ -75,13 +74,13 @@ export function createPortableBlas(memory: WebAssembly.Memory, options: Portable
       Object.entries(exported).flatMap(([name, value]) =>
         name.startsWith(prefix) ? [[name.slice(1), value]] : [],
       ),
-    ) as unknown as Kernels & { readonly combine: Combine };
+    ) as unknown as Kernels & { readonly pair: Pair };
   const doubles = kernelsOf("d");
   const workspace = createWorkspace(options.allocate);
   const functions = [single, double].flatMap((kind) => {
     const { prefix } = kind;
-    const { combine, ...plain } = kernelsOf(prefix);
-    const large = strassen(kind, plain.gemm, combine, (bytes) => workspace("strassen", bytes));
+    const { pair, ...plain } = kernelsOf(prefix);
+    const large = strassen(kind, plain.gemm, pair);
     const gemm = symmetric(large, lowerByPanels(plain.gemm, kind.size), plain.mirror);
     const kernels = { ...plain, gemm };
     const lapack = createLapack(prefix, memory, kernels, doubles, workspace);

@@ -20,6 +20,7 @@ import {
   loadPartial,
   storePartial,
 } from "./gemm-code.js";
+import type { Other } from "./gemm-pack.js";
 
 /** Rows of the register block; its columns are two vectors. */
 export const rowsOfBlock = (fma: boolean) => (fma ? 5 : 4);
@@ -29,6 +30,12 @@ export const rowsOfBlock = (fma: boolean) => (fma ? 5 : 4);
  * contiguous (aStride between columns), `packed` is `columns` with the strides of packed panels built in.
  */
 export type Access = "rows" | "columns" | "packed";
+
+/** Where it is written what else the product is added to: the bytes to it from C, and its α and β; room for a piece. */
+export interface SecondResult extends Other {
+  readonly beta: number;
+  readonly sums: number;
+}
 
 /**
  * A micro-kernel for a `rows`×`columns` piece, k >= 1: (k, a, aStride, b, bStride, c, cStride), strides in bytes. α and
@@ -42,6 +49,7 @@ function microKernel(
   rows: number,
   columns: number,
   scalars: number,
+  second?: SecondResult,
 ): FunctionRef {
   const vectors = Math.ceil(columns / kind.lanes);
   const laneCount = (vector: number) => Math.min(kind.lanes, columns - vector * kind.lanes);
@@ -96,40 +104,62 @@ function microKernel(
       });
     });
 
-    const broadcastAt = (offset: number) =>
+    const broadcastAt = (address: number) =>
       define(code, "v128", () => {
-        code.i32(scalars);
-        code.memory(kind.splatLoad, offset);
+        code.i32(address);
+        code.memory(kind.splatLoad);
       });
-    const alphas = broadcastAt(0);
-    const finish = (old: (sum: Local, vector: number) => void) => {
-      for (let row = 0; row < rows; row++) {
-        for (let vector = 0; vector < vectors; vector++) {
-          const sum = sums[row * vectors + vector]!;
-          code.get(sum);
-          code.get(alphas);
-          code.emit(`${kind.shape}.mul`);
-          code.set(sum);
-          old(sum, vector);
-          storePartial(code, kind, laneCount(vector), sum, c!, 16 * vector);
+    /**
+     * target ← α·sums + β·target; what it held is not read where β is 0. All is read before anything is written: rows
+     * that lie a multiple of 4096 bytes apart look alike to a processor that lets loads overtake stores.
+     */
+    const finish = (target: Local, alpha: number, beta: number) => {
+      const alphas = broadcastAt(alpha);
+      const pointer = code.local("i32");
+      const each = (visit: (sum: Local, vector: number) => void) => {
+        code.get(target);
+        code.set(pointer);
+        for (let row = 0; row < rows; row++) {
+          for (let vector = 0; vector < vectors; vector++) visit(sums[row * vectors + vector]!, vector);
+          if (row + 1 < rows) advanceBy(code, pointer, cStride!);
         }
-        if (row + 1 < rows) advanceBy(code, c!, cStride!);
+      };
+      for (const sum of sums) {
+        code.get(sum);
+        code.get(alphas);
+        code.emit(`${kind.shape}.mul`);
+        code.set(sum);
       }
-    };
-    code.i32(scalars);
-    code.memory(`${kind.scalar}.load`, kind.size);
-    constant(code, kind, 0);
-    code.emit(`${kind.scalar}.eq`);
-    code.if(
-      () => finish(() => {}),
-      () => {
-        const betas = broadcastAt(kind.size);
-        finish((sum, vector) => {
-          loadPartial(code, kind, laneCount(vector), bs[0]!, c!, 16 * vector);
+      code.i32(beta);
+      code.memory(`${kind.scalar}.load`);
+      constant(code, kind, 0);
+      code.emit(`${kind.scalar}.ne`);
+      code.if(() => {
+        const betas = broadcastAt(beta);
+        each((sum, vector) => {
+          loadPartial(code, kind, laneCount(vector), bs[0]!, pointer, 16 * vector);
           accumulate(code, kind, fma, sum, bs[0]!, betas);
         });
-      },
-    );
+      });
+      each((sum, vector) => storePartial(code, kind, laneCount(vector), sum, pointer, 16 * vector));
+    };
+    if (second) {
+      const target = define(code, "i32", () => {
+        code.get(c!);
+        code.i32(second.distance);
+        code.memory("i32.load");
+        code.emit("i32.add");
+      });
+      const kept = define(code, "i32", () => code.i32(second.sums));
+      sums.forEach((sum, index) => {
+        storePartial(code, kind, kind.lanes, sum, kept, 16 * index);
+      });
+      finish(target, second.factor, second.beta);
+      sums.forEach((sum, index) => {
+        loadPartial(code, kind, kind.lanes, sum, kept, 16 * index);
+      });
+    }
+    finish(c!, scalars, scalars + kind.size);
   });
 }
 
@@ -144,12 +174,22 @@ export function panelKernel(
   access: Access,
   columns: number,
   scalars: number,
+  second?: SecondResult,
 ): FunctionRef {
   const mr = rowsOfBlock(fma);
   const tails = Array.from({ length: mr - 1 }, (_, index) =>
-    microKernel(builder, kind, fma, access === "packed" ? "columns" : access, index + 1, columns, scalars),
+    microKernel(
+      builder,
+      kind,
+      fma,
+      access === "packed" ? "columns" : access,
+      index + 1,
+      columns,
+      scalars,
+      second,
+    ),
   );
-  const whole = microKernel(builder, kind, fma, access, mr, columns, scalars);
+  const whole = microKernel(builder, kind, fma, access, mr, columns, scalars, second);
   return builder.define(i32s(9), [], (code, m, k, a, aStride, aBlock, b, bStride, c, cStride) => {
     const call = (kernel: FunctionRef, rows: number) => {
       for (const argument of [k!, a!, aStride!, b!, bStride!, c!, cStride!]) code.get(argument);

@@ -1,9 +1,11 @@
 /**
  * Copies of operands into panels, which the micro-kernel reads in order: a panel holds, depth by depth, the elements of
- * as many rows of op(A), or columns of op(B), as the kernel takes at once.
+ * as many rows of op(A), or columns of op(B), as the kernel takes at once. An operand may be the sum of two blocks
+ * (`Other`), which is made on the way.
  */
-import type { FunctionRef, ModuleBuilder } from "./assembler.js";
+import type { Code, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
 import {
+  accumulate,
   advance,
   advanceBy,
   define,
@@ -14,12 +16,25 @@ import {
   storePartial,
 } from "./gemm-code.js";
 
+/** Where it is written what a block is added to: the bytes from one to the other, and the factor of the other. */
+export interface Other {
+  readonly distance: number;
+  readonly factor: number;
+}
+
+const loadDistance = (code: Code, { distance }: Other): Local =>
+  define(code, "i32", () => {
+    code.i32(distance);
+    code.memory("i32.load");
+  });
+
 /** Scalar copy of a corner: (outer, inner, from, fromOuter, fromInner, to, toOuter, toInner), strides in bytes. */
-export function copyKernel(builder: ModuleBuilder, kind: Kind): FunctionRef {
+export function copyKernel(builder: ModuleBuilder, kind: Kind, other?: Other): FunctionRef {
   return builder.define(
     i32s(8),
     [],
     (code, outer, inner, from, fromOuter, fromInner, to, toOuter, toInner) => {
+      const distance = other && loadDistance(code, other);
       const i = code.local("i32");
       const j = code.local("i32");
       const source = code.local("i32");
@@ -33,6 +48,15 @@ export function copyKernel(builder: ModuleBuilder, kind: Kind): FunctionRef {
           code.get(target);
           code.get(source);
           code.memory(`${kind.scalar}.load`);
+          if (other) {
+            code.get(source);
+            code.get(distance!);
+            code.emit("i32.add");
+            code.memory(`${kind.scalar}.load`);
+            code.i32(other.factor);
+            code.memory(`${kind.scalar}.load`);
+            code.emit(`${kind.scalar}.mul`, `${kind.scalar}.add`);
+          }
           code.memory(`${kind.scalar}.store`);
           advanceBy(code, source, fromInner!);
           advanceBy(code, target, toInner!);
@@ -55,10 +79,32 @@ export function packKernel(
   width: number,
   transposed: boolean,
   copy: FunctionRef,
+  fma: boolean,
+  other?: Other,
 ): FunctionRef {
   const { size, lanes } = kind;
   return builder.define(i32s(5), [], (code, count, k, from, stride, to) => {
     const source = code.local("i32");
+    const added = other && {
+      distance: loadDistance(code, other),
+      factor: define(code, "v128", () => {
+        code.i32(other.factor);
+        code.memory(kind.splatLoad);
+      }),
+      address: code.local("i32"),
+      value: code.local("v128"),
+    };
+    /** value = the first `part` elements at address + offset, of the sum where there is one. */
+    const load = (part: number, value: Local, address: Local, offset: number) => {
+      loadPartial(code, kind, part, value, address, offset);
+      if (!added) return;
+      code.get(address);
+      code.get(added.distance);
+      code.emit("i32.add");
+      code.set(added.address);
+      loadPartial(code, kind, part, added.value, added.address, offset);
+      accumulate(code, kind, fma, value, added.value, added.factor);
+    };
     const depth = code.local("i32");
     const done = code.local("i32");
     const whole = define(code, "i32", () => {
@@ -81,32 +127,70 @@ export function packKernel(
       code.i32(width * size);
       code.call(copy);
     };
-    const nextPanel = () => {
+    const nextPanels = (panels: number) => {
       code.get(from!);
       if (transposed) {
         code.get(stride!);
-        code.i32(width);
+        code.i32(panels * width);
         code.emit("i32.mul");
-      } else code.i32(width * size);
+      } else code.i32(panels * width * size);
       code.emit("i32.add");
       code.set(from!);
     };
-    code.for(done, { constant: 0 }, whole, width, () => {
-      code.get(from!);
-      code.set(source);
-      if (!transposed) {
-        const value = code.local("v128");
-        code.for(depth, { constant: 0 }, k!, 1, () => {
+    /** Some panels side by side, whose rows are read along whole lines of the cache. */
+    const straight = (panels: number) => {
+      const value = code.local("v128");
+      const bytes = define(code, "i32", () => {
+        code.get(k!);
+        code.i32(width * size);
+        code.emit("i32.mul");
+      });
+      const targets = [to!];
+      for (let panel = 1; panel < panels; panel++)
+        targets.push(
+          define(code, "i32", () => {
+            code.get(targets[panel - 1]!);
+            code.get(bytes);
+            code.emit("i32.add");
+          }),
+        );
+      code.for(depth, { constant: 0 }, k!, 1, () => {
+        targets.forEach((target, panel) => {
           for (let element = 0; element < width; element += lanes) {
             const part = Math.min(lanes, width - element);
-            loadPartial(code, kind, part, value, source, element * size);
-            storePartial(code, kind, part, value, to!, element * size);
+            load(part, value, source, (panel * width + element) * size);
+            storePartial(code, kind, part, value, target, element * size);
           }
-          advanceBy(code, source, stride!);
-          advance(code, to!, width * size);
+          advance(code, target, width * size);
         });
-        code.release("v128", value);
-      } else {
+        advanceBy(code, source, stride!);
+      });
+      // The last target has come to where the next panel begins.
+      code.get(targets[panels - 1]!);
+      code.set(to!);
+    };
+    if (!transposed) {
+      const together = 4;
+      const wide = define(code, "i32", () => {
+        code.get(whole);
+        code.get(whole);
+        code.i32(together * width);
+        code.emit("i32.rem_u", "i32.sub");
+      });
+      code.for(done, { constant: 0 }, wide, together * width, () => {
+        code.get(from!);
+        code.set(source);
+        straight(together);
+        nextPanels(together);
+      });
+      code.get(wide);
+      code.set(done);
+    }
+    code.for(done, transposed ? { constant: 0 } : "current", whole, width, () => {
+      code.get(from!);
+      code.set(source);
+      if (!transposed) straight(1);
+      else {
         const rows = Array.from({ length: width }, () => code.local("v128"));
         const pair = code.local("v128");
         const row = code.local("i32");
@@ -119,9 +203,7 @@ export function packKernel(
           code.get(source);
           code.set(row);
           for (let index = 0; index < width; index++) {
-            code.get(row);
-            code.memory("v128.load");
-            code.set(rows[index]!);
+            load(lanes, rows[index]!, row, 0);
             if (index + 1 < width) advanceBy(code, row, stride!);
           }
           // Two rows at a time: element pairs of each depth, stored as 8 bytes (f32) or 16 bytes (f64).
@@ -169,7 +251,7 @@ export function packKernel(
         code.emit("i32.mul", "i32.add");
         code.set(to!);
       }
-      nextPanel();
+      nextPanels(1);
     });
     code.get(from!);
     code.set(source);

@@ -8,9 +8,9 @@
  */
 import type { FunctionRef, Local, ModuleBuilder } from "./assembler.js";
 import { gemmSignature } from "./blas.js";
-import { advance, advanceBy, constant, define, type Kind } from "./gemm-code.js";
+import { advance, advanceBy, constant, define, i32s, type Kind } from "./gemm-code.js";
 import { type Access, panelKernel, rowsOfBlock } from "./gemm-kernel.js";
-import { copyKernel, packKernel } from "./gemm-pack.js";
+import { copyKernel, type Other, packKernel } from "./gemm-pack.js";
 import { defineRowTimesMatrix, defineRowTimesTransposed } from "./gemm-vector.js";
 
 /**
@@ -18,8 +18,14 @@ import { defineRowTimesMatrix, defineRowTimesTransposed } from "./gemm-vector.js
  * it, two vectors wide, in L1).
  */
 const blocking = { mc: 120, kc: 512, rowBytes: 4096 } as const;
-/** α and β, then the blocks of A and B; a block is rounded up to whole panels. */
-const blockOfA = 64;
+/** α and β, what the operands are combined with, then the blocks of A and B; a block is rounded up to whole panels. */
+const second = {
+  a: { distance: 16, factor: 32 },
+  b: { distance: 20, factor: 40 },
+  c: { distance: 24, factor: 48, beta: 56, sums: 128 },
+} as const;
+const touched = 64;
+const blockOfA = 128 + 3 * 64;
 const blockOfB = blockOfA + (blocking.mc + 8) * blocking.kc * 8;
 
 /** Bytes that the packed blocks of one instance take. */
@@ -67,7 +73,78 @@ function scaleKernel(builder: ModuleBuilder, kind: Kind): FunctionRef {
   });
 }
 
-/** Defines and exports `sgemm` or `dgemm`; `workspace` is the address of `packingBytes` bytes. */
+/**
+ * Reads a line of C after the other, in order, so that they are near when the micro-kernel asks for them: it takes a
+ * few of a row at a time, which no prefetcher follows. (rows, bytes, c, cStride)
+ */
+function touchKernel(builder: ModuleBuilder, workspace: number): FunctionRef {
+  return builder.define(i32s(4), [], (code, rows, bytes, c, cStride) => {
+    const [row, offset, sum] = [code.local("i32"), code.local("i32"), code.local("i32")];
+    code.for(row, { constant: 0 }, rows!, 1, () => {
+      code.for(offset, { constant: 0 }, bytes!, 64, () => {
+        code.get(sum);
+        code.get(c!);
+        code.get(offset);
+        code.emit("i32.add");
+        code.memory("i32.load");
+        code.emit("i32.add");
+        code.set(sum);
+      });
+      advanceBy(code, c!, cStride!);
+    });
+    // The sum is written down so that nobody leaves the loads out.
+    code.i32(workspace);
+    code.get(sum);
+    code.memory("i32.store", touched);
+  });
+}
+
+/**
+ * Defines and exports `spair` or `dpair`: what the next products combine their operands with,
+ *
+ *     C ← α op(A + f_A A′) op(B + f_B B′) + β C   and   C′ ← f_C (the same product) + β_C C′
+ *
+ * (to A′, f_A, to B′, f_B, to C′, f_C, β_C) with A′ so many bytes behind A, in the same strides; 0 bytes: none. For
+ * products whose operands are all packed, columns whole panels, and depth one block (`pairs`).
+ */
+function definePair(builder: ModuleBuilder, kind: Kind, workspace: number): void {
+  const { scalar } = kind;
+  builder.define(
+    ["i32", scalar, "i32", scalar, "i32", scalar, scalar],
+    [],
+    (code, toA, factorA, toB, factorB, toC, factorC, betaC) => {
+      const store = (offset: number, type: "i32" | typeof scalar, value: Local) => {
+        code.i32(workspace);
+        code.get(value);
+        code.memory(`${type}.store`, offset);
+      };
+      store(second.a.distance, "i32", toA!);
+      store(second.a.factor, scalar, factorA!);
+      store(second.b.distance, "i32", toB!);
+      store(second.b.factor, scalar, factorB!);
+      store(second.c.distance, "i32", toC!);
+      store(second.c.factor, scalar, factorC!);
+      store(second.c.beta, scalar, betaC!);
+    },
+    `${kind.prefix}pair`,
+  );
+}
+
+/** What `definePair` defines. */
+export type Pair = (
+  toA: number,
+  factorA: number,
+  toB: number,
+  factorB: number,
+  toC: number,
+  factorC: number,
+  betaC: number,
+) => void;
+
+/** What products with pairs ask of their sizes. */
+export const pairs = { atMost: blocking.kc, columns: 8 } as const;
+
+/** Defines and exports `sgemm` or `dgemm`, and what belongs to it; `workspace` is the address of `packingBytes` bytes. */
 export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, workspace: number): FunctionRef {
   const { size, lanes, shift } = kind;
   const mr = rowsOfBlock(fma);
@@ -76,15 +153,27 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
   const nc = blocking.rowBytes / size;
   const scale = scaleKernel(builder, kind);
   const copy = copyKernel(builder, kind);
-  const pack = {
-    a: [packKernel(builder, kind, mr, true, copy), packKernel(builder, kind, mr, false, copy)],
-    b: [packKernel(builder, kind, nr, false, copy), packKernel(builder, kind, nr, true, copy)],
+  const touchRows = touchKernel(builder, workspace);
+  const at = <T extends Other>(offsets: T): T =>
+    Object.fromEntries(
+      Object.entries(offsets).map(([key, offset]) => [key, workspace + offset]),
+    ) as unknown as T;
+  /** Of a block alone and of a sum, each as it is stored and transposed. */
+  const packs = (width: number, where: Other) => {
+    const copySum = copyKernel(builder, kind, where);
+    return {
+      alone: [false, true].map((across) => packKernel(builder, kind, width, across, copy, fma)),
+      sum: [false, true].map((across) => packKernel(builder, kind, width, across, copySum, fma, where)),
+    };
   };
+  const pack = { a: packs(mr, at(second.a)), b: packs(nr, at(second.b)) };
+  definePair(builder, kind, workspace);
   const panels = (access: Access) =>
     Array.from({ length: nr }, (_, index) => panelKernel(builder, kind, fma, access, index + 1, workspace));
   const byRows = panels("rows");
   const byColumns = panels("columns");
   const packed = panelKernel(builder, kind, fma, "packed", nr, workspace);
+  const packedTwice = panelKernel(builder, kind, fma, "packed", nr, workspace, at(second.c));
   const rowTimesMatrix = defineRowTimesMatrix(builder, kind, fma);
   const rowTimesTransposed = defineRowTimesTransposed(builder, kind, fma);
   const packedA = workspace + blockOfA;
@@ -308,6 +397,12 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
         push();
         code.memory(`${kind.scalar}.store`, offset);
       };
+      /** Calls one kernel where there is no second block, another where there is. */
+      const choose = ({ distance }: Other, alone: () => void, both: () => void) => {
+        code.i32(workspace);
+        code.memory("i32.load", distance);
+        code.if(both, alone);
+      };
       store(0, () => code.get(alpha));
       code.for(column, { constant: 0 }, n!, nc, () => {
         block(columns, n!, column, nc);
@@ -334,10 +429,17 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
                 code.i32(packedB);
                 code.call(kernel);
               };
-              code.get(transB!);
-              code.if(
-                () => call(pack.b[1]!),
-                () => call(pack.b[0]!),
+              const callEither = ([straight, across]: readonly FunctionRef[]) => {
+                code.get(transB!);
+                code.if(
+                  () => call(across!),
+                  () => call(straight!),
+                );
+              };
+              choose(
+                second.b,
+                () => callEither(pack.b.alone),
+                () => callEither(pack.b.sum),
               );
               code.i32(packedB);
               code.set(fromB);
@@ -376,10 +478,17 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
                   code.i32(packedA);
                   code.call(kernel);
                 };
-                code.get(transA!);
-                code.if(
-                  () => call(pack.a[1]!),
-                  () => call(pack.a[0]!),
+                const callEither = ([straight, across]: readonly FunctionRef[]) => {
+                  code.get(transA!);
+                  code.if(
+                    () => call(straight!),
+                    () => call(across!),
+                  );
+                };
+                choose(
+                  second.a,
+                  () => callEither(pack.a.alone),
+                  () => callEither(pack.a.sum),
                 );
                 code.i32(packedA);
                 code.set(panelA);
@@ -406,6 +515,30 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
             code.set(panelB);
             element(c!, row, cStride, column);
             code.set(panelC);
+            const touch = (push: () => void) => {
+              code.get(rows);
+              code.get(columns);
+              code.i32(shift);
+              code.emit("i32.shl");
+              push();
+              code.get(cStride);
+              code.call(touchRows);
+            };
+            code.get(packA);
+            code.if(() => {
+              touch(() => code.get(panelC));
+              choose(
+                second.c,
+                () => {},
+                () =>
+                  touch(() => {
+                    code.get(panelC);
+                    code.i32(workspace);
+                    code.memory("i32.load", second.c.distance);
+                    code.emit("i32.add");
+                  }),
+              );
+            });
             const call = (kernel: FunctionRef) => {
               for (const argument of [
                 rows,
@@ -437,7 +570,12 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
             code.for(panel, { constant: 0 }, whole, nr, () => {
               code.get(packA);
               code.if(
-                () => call(packed),
+                () =>
+                  choose(
+                    second.c,
+                    () => call(packed),
+                    () => call(packedTwice),
+                  ),
                 () => {
                   code.get(transA!);
                   code.if(
