@@ -70,7 +70,6 @@ export const hessianFree = defineMethod(
   (settings) => ({ name: "hessianFree", settings, start: (objective) => start(objective, settings) }),
 );
 
-const dampingRule = { increase: 1.5, decrease: 2 / 3, least: 1e-20, most: 1e20 };
 const search = { decrease: 0.01, factor: 0.8, evaluations: 60 };
 /** Attempts of a step, each with four times the damping of the one before. */
 const mostAttempts = 8;
@@ -106,6 +105,7 @@ function start(objective: Objective, settings: Settings): Training {
   const slope = compileInnerProduct(runtime, evaluation.gradient, ray.direction);
   const bend = compileInnerProduct(runtime, ray.direction, operator.product);
   const watch = stopwatch(runtime.clock);
+  const dampingRule = { increase: 1.5, decrease: 2 / 3, least: settings.leastDamping, most: 1e20 };
   const owned = [bend, slope, ray, iterates, solver, operator, evaluation, count, damping];
 
   /** dᵀA d, without S. */

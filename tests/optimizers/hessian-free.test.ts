@@ -82,6 +82,15 @@ describe("a network", () => {
     training.release();
     objective.release();
   });
+  test("damping does not fall below what is set", () => {
+    const objective = network(runtime);
+    const training = hessianFree.create({ damping: 0.3, leastDamping: 0.25 }).start(objective);
+    const lambda = training.state.damping!.data;
+    expect(training.step().diagnostics!.trustRatio).toBeGreaterThan(0.75);
+    expect(lambda[0]).toBe(0.25);
+    training.release();
+    objective.release();
+  });
   test("counts the products on part of the batch, and its gradients on all of it", () => {
     const objective = network(runtime);
     const training = hessianFree.create({ curvatureExamples: 12, preconditionerDraws: 5 }).start(objective);

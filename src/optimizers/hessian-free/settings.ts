@@ -18,6 +18,7 @@ export const options = {
     typical: [0.01, 100],
     sensitivity: "low",
   }),
+  leastDamping: positive(1e-20, "λ does not fall below it; few iterations never find the model wrong"),
   iterations: count(250, "most iterations of conjugate gradients in a step", {
     typical: [20, 300],
     sensitivity: "medium",
