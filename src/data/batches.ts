@@ -55,6 +55,7 @@ export function sampleBatches(
   const targets = Array.from({ length: data.size }, (_, i) =>
     data.targets.subarray(i * depth, (i + 1) * depth),
   );
+  const move = shift === 0 ? undefined : mover(data, shift);
   return {
     batchSize,
     stepsPerEpoch,
@@ -69,11 +70,12 @@ export function sampleBatches(
       const first = (step % stepsPerEpoch) * batchSize;
       for (let k = 0; k < batchSize; k++) {
         const i = order[first + k]!;
-        if (shift === 0) inputsOut.set(inputs[i]!, k * width);
+        if (!move) inputsOut.set(inputs[i]!, k * width);
         else {
           const draw = hash(seed, step, k + 1) >>> 0;
-          const [down, right] = [(draw % (2 * shift + 1)) - shift, ((draw >>> 16) % (2 * shift + 1)) - shift];
-          writeShifted(data.inputShape, inputs[i]!, down, right, inputsOut, k * width);
+          const down = (draw % (2 * shift + 1)) - shift;
+          const right = ((draw >>> 16) % (2 * shift + 1)) - shift;
+          inputsOut.set(move(inputs[i]!, down, right), k * width);
         }
         targetsOut.set(targets[i]!, k * depth);
       }
@@ -81,31 +83,30 @@ export function sampleBatches(
   };
 }
 
-function writeShifted(
-  shape: readonly number[],
-  image: ArrayLike<number>,
-  down: number,
-  right: number,
-  out: Target,
-  start: number,
-): void {
-  const [height, width, channels] = shape as [number, number, number];
+/**
+ * Moves images by (down, right). A move is one shift of the whole row-major array, for which there is room on both
+ * sides, and zeros where it brought in what lay beyond an edge: one copy instead of a loop over pixels.
+ */
+function mover({ inputShape, inputs }: Dataset, shift: number) {
+  const [height, width, channels] = inputShape as [number, number, number];
   const row = width * channels;
-  const moved = right * channels;
-  // Within a row, what comes from inside of the image is one run.
-  const first = Math.min(row, Math.max(0, moved));
-  const last = Math.min(row, Math.max(0, row + moved));
-  for (let y = 0; y < height; y++) {
-    const at = start + y * row;
-    const fromY = y - down;
-    const inside = fromY >= 0 && fromY < height;
-    const from = fromY * row - moved;
-    const begin = inside ? first : row;
-    const end = inside ? last : row;
-    for (let j = 0; j < begin; j++) out[at + j] = 0;
-    for (let j = begin; j < end; j++) out[at + j] = image[from + j]!;
-    for (let j = end; j < row; j++) out[at + j] = 0;
-  }
+  const size = height * row;
+  // Copies into shared memory go byte by byte, five times slower, where source and target differ in alignment to 8 bytes.
+  const room = 4 * Math.ceil((shift * (row + channels)) / 4);
+  const space = new (inputs instanceof Int32Array ? Int32Array : Float32Array)(room + size + room);
+  const moved = space.subarray(room, room + size);
+  return (image: Dataset["inputs"], down: number, right: number): Dataset["inputs"] => {
+    space.set(image, room + down * row + right * channels);
+    const top = Math.min(height, Math.max(0, down));
+    const bottom = Math.max(0, Math.min(height, height + down));
+    moved.fill(0, 0, top * row);
+    moved.fill(0, bottom * row);
+    const left = right > 0 ? 0 : Math.max(0, width + right) * channels;
+    const gap = Math.min(row, Math.abs(right) * channels);
+    for (let y = top; y < bottom; y++)
+      for (let j = y * row + left; j < y * row + left + gap; j++) moved[j] = 0;
+    return moved;
+  };
 }
 
 /** 32 bits that depend on three numbers in no simple way. */

@@ -185,6 +185,43 @@ describe("batches", () => {
     expect(places.size).toBe(9);
     expect(() => sampleBatches(data, 1, 0, { shift: 1 })).toThrow(/needs images/);
   });
+  it("move every pixel of an image by the same way, of any shape and by any shift", () => {
+    fc.assert(
+      fc.property(
+        fc.tuple(
+          fc.integer({ min: 1, max: 5 }),
+          fc.integer({ min: 1, max: 5 }),
+          fc.integer({ min: 1, max: 3 }),
+        ),
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer(),
+        ([height, width, channels], shift, seed) => {
+          const size = height * width * channels;
+          const inputs = Float32Array.from({ length: 2 * size }, (_, i) => i + 1);
+          const images: Dataset = { ...data, size: 2, inputShape: [height, width, channels], inputs };
+          const out = new Float64Array(size);
+          const target = new Int32Array(1);
+          const sampler = sampleBatches(images, 1, seed, { shift });
+          for (let step = 0; step < 20; step++) {
+            sampler.fill(step, out, target);
+            const image = inputs.subarray(target[0]! * size, (target[0]! + 1) * size);
+            const movedBy = (down: number, right: number) =>
+              out.every((value, p) => {
+                const [y, x] = [
+                  Math.floor(p / (width * channels)) - down,
+                  (Math.floor(p / channels) % width) - right,
+                ];
+                const inside = y >= 0 && y < height && x >= 0 && x < width;
+                return value === (inside ? image[(y * width + x) * channels + (p % channels)] : 0);
+              });
+            const ways = Array.from({ length: 2 * shift + 1 }, (_, k) => k - shift);
+            expect(ways.some((down) => ways.some((right) => movedBy(down, right)))).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
   it("shuffles are permutations", () => {
     fc.assert(
       fc.property(fc.nat(200), fc.integer(), (size, seed) => {
