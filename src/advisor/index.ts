@@ -1,5 +1,5 @@
 /** What each method costs on a model, and which one to use. */
-export { type Advice, advise, type Candidate, type Reason } from "./advise.js";
+export { type Advice, advise } from "./advise.js";
 export {
   type Amount,
   allCosts,
@@ -8,10 +8,12 @@ export {
   type MethodCosts,
   type Setting,
 } from "./costs.js";
+export type { Counterfactual } from "./counterfactuals.js";
 export { AdvisorError } from "./error.js";
 export { findHardware, type Hardware, hardware } from "./hardware.js";
 export { measureHardware } from "./measure.js";
 export { type Architecture, activationsOf, factorEntries, forwardFlops } from "./model.js";
+export type { Candidate, Ranking, Reason } from "./ranking.js";
 export { readConfig } from "./read/config.js";
 export { isLayerList, readLayerList } from "./read/layer-list.js";
 export { separateProjections } from "./read/layers.js";

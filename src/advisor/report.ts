@@ -1,7 +1,8 @@
 /** Advice as a page: one file, no network, readable on paper, on a phone and in the dark. */
-import type { Advice, Candidate } from "./advise.js";
+import type { Advice } from "./advise.js";
 import { describeBytes } from "./costs.js";
 import type { Architecture } from "./model.js";
+import type { Candidate } from "./ranking.js";
 import type { Situation } from "./situation.js";
 
 const escapeText = (text: string) =>

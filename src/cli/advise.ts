@@ -1,11 +1,12 @@
 /** `thalweg advise` and `thalweg recommend`: which optimizer, why, and what would change the answer. */
 import { createInterface } from "node:readline/promises";
 import pc from "picocolors";
-import { type Advice, advise as adviseOn, type Candidate } from "../advisor/advise.js";
+import { type Advice, advise as adviseOn } from "../advisor/advise.js";
 import { describeBytes } from "../advisor/costs.js";
 import { findHardware } from "../advisor/hardware.js";
 import { measureHardware } from "../advisor/measure.js";
 import type { Architecture } from "../advisor/model.js";
+import type { Candidate } from "../advisor/ranking.js";
 import { recommendOptimizer } from "../advisor/recommend.js";
 import { adviceReport } from "../advisor/report.js";
 import { type Evidence, type Situation, tasks } from "../advisor/situation.js";
@@ -141,6 +142,14 @@ async function complete(
 
 const times = (value: number) => `${formatSignificant(value, 2)}×`;
 
+function showChanges({ changes }: Advice, title: string): void {
+  if (changes.length === 0) return;
+  print("");
+  print(pc.bold(title));
+  for (const { when, method, time } of changes)
+    print(plain(`${when}: ${method} (${times(time)} of Adam's time)`));
+}
+
 function show(model: Architecture, situation: Situation, advice: Advice, report: string | undefined): void {
   for (const line of describeModel(model)) print(plain(line));
   print(plain(describeHardware(situation.hardware)));
@@ -149,6 +158,7 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
   if (!first) {
     print(pc.bold("No method fits. What is in the way:"));
     for (const { method, because } of advice.excluded) print(plain(`${method}: ${because}`));
+    showChanges(advice, "What would make one fit");
     return;
   }
   print(pc.bold(`Use ${first.method}`));
@@ -187,12 +197,7 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
   );
   print(plain("(beside tuned Adam: predictions by rules and counted costs; a race decides)"));
   for (const { method, because } of advice.excluded) print(plain(`not ${method}: ${because}`));
-  if (advice.changes.length > 0) {
-    print("");
-    print(pc.bold("What would change the answer"));
-    for (const { when, method, time } of advice.changes)
-      print(plain(`${when}: ${method} (${times(time)} of Adam's time)`));
-  }
+  showChanges(advice, "What would change the answer");
   print("");
   print(pc.bold("Assumed"));
   for (const line of advice.assumptions) print(plain(line));

@@ -1,6 +1,5 @@
 /** `thalweg costs`: what every method would cost on a model, before anything is trained. */
 import pc from "picocolors";
-import { minimumBatch } from "../advisor/advise.js";
 import {
   allCosts,
   costsOf,
@@ -12,6 +11,7 @@ import {
 import { findHardware, type Hardware } from "../advisor/hardware.js";
 import { measureHardware } from "../advisor/measure.js";
 import { type Architecture, forwardFlops } from "../advisor/model.js";
+import { minimumBatch } from "../advisor/ranking.js";
 import { parameterCount } from "../curvature/model-shape.js";
 import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSeconds, formatSignificant } from "../lab/format.js";

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { advise, minimumBatch } from "../../src/advisor/advise.js";
+import { advise } from "../../src/advisor/advise.js";
 import { allCosts } from "../../src/advisor/costs.js";
 import { hardware } from "../../src/advisor/hardware.js";
 import type { Architecture } from "../../src/advisor/model.js";
+import { minimumBatch } from "../../src/advisor/ranking.js";
 import { readLayerList } from "../../src/advisor/read/layer-list.js";
 import { adviceReport } from "../../src/advisor/report.js";
 import { priors, rules } from "../../src/advisor/rules.js";
@@ -113,6 +114,16 @@ describe("an advice", () => {
     expect(advice.changes.length).toBeGreaterThan(0);
     for (const { method } of advice.changes) expect(method).not.toBe(advice.ranked[0]!.method);
     expect(advice.changes.map(({ when }) => when)).toContain("with batches of 32");
+  });
+  it("names ways out where nothing fits: examples one after another, more memory", () => {
+    const advice = ask("1000-1000-10", { memory: 17e6, batch: 4096 });
+    expect(advice.ranked).toEqual([]);
+    expect(advice.changes.map(({ when }) => when)).toEqual([
+      expect.stringMatching(/^with [\d,]+ examples at a time, the gradients of \d+ averaged before a step$/),
+      expect.stringMatching(/examples at a time in mixed precision/),
+      "with ten times the memory",
+      "with a hundred times the memory",
+    ]);
   });
   it("carries the published answer to the same situation, and a command that tests it", () => {
     const advice = ask("2-64-1", { task: "differential-equation" });

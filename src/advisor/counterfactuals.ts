@@ -1,0 +1,93 @@
+/** What would change an advice, or make one possible: the question asked again with one fact changed at a time. */
+import type { OptimizerName } from "../optimizers/registry.js";
+import { allCosts, type MethodCosts } from "./costs.js";
+import { rank } from "./ranking.js";
+import { type Context, contextOf, type Evidence, type Situation } from "./situation.js";
+
+export interface Counterfactual {
+  readonly when: string;
+  readonly method: OptimizerName;
+  /** Predicted time to a target then, that of tuned Adam being 1. */
+  readonly time: number;
+}
+
+/** A fact that could be another. */
+type Change = readonly [when: string, situation: Situation, evidence: Evidence];
+
+/** Facts that would bring another method to the top than the one that is there now, or any where none is. */
+export function counterfactuals(context: Context, now: OptimizerName | undefined): Counterfactual[] {
+  const { model } = context;
+  const others = now === undefined ? whatCouldFit(context) : whatCouldChange(context);
+  return others.flatMap(([when, changed, known]) => {
+    const [first] = rank(contextOf(model, changed, known, allCosts(model, changed))).ranked;
+    return first && first.method !== now ? [{ when, method: first.method, time: first.time }] : [];
+  });
+}
+
+function whatCouldChange({ situation, evidence }: Context): Change[] {
+  const { batch } = situation;
+  const larger = [512, 4096, 32_768].find((size) => size > batch);
+  const batches = [...(larger ? [larger] : []), ...(batch > 64 ? [32] : [])];
+  const fresh = situation.fullBatch || situation.task === "differential-equation";
+  return [
+    ...batches.map(
+      (size): Change => [
+        `with batches of ${size.toLocaleString("en-US")}`,
+        { ...situation, batch: size },
+        evidence,
+      ],
+    ),
+    [
+      fresh ? "with a fresh batch each step" : "with the same full batch each step",
+      { ...situation, fullBatch: !fresh },
+      evidence,
+    ],
+    ["if it were as badly conditioned as 10⁸", situation, { ...evidence, conditionNumber: 1e8 }],
+    ["if it were as well conditioned as 100", situation, { ...evidence, conditionNumber: 100 }],
+    withMemory(situation, evidence, 10),
+    ...(situation.phase === "early"
+      ? [["later in the training", { ...situation, phase: "late" as const }, evidence] as const]
+      : []),
+    ...(situation.expertise === "low"
+      ? [
+          [
+            "with more experience, or a search over its settings",
+            { ...situation, expertise: "high" as const },
+            evidence,
+          ] as const,
+        ]
+      : []),
+  ];
+}
+
+/** Ways out for a model of which no method's step fits in the memory. */
+function whatCouldFit({ model, situation, evidence, costs }: Context): Change[] {
+  const { batch } = situation;
+  const mixed = { ...situation, precision: "mixed" as const };
+  const most = (list: Iterable<MethodCosts>) =>
+    [...list].reduce((most, { largestBatch }) => Math.max(most, largestBatch), 0);
+  const accumulated = (given: Situation, size: number, words = ""): Change[] =>
+    size > 0 && size < batch
+      ? [
+          [
+            `with ${size === 1 ? "one example" : `${size.toLocaleString("en-US")} examples`} at a time${words}, the gradients of ${Math.ceil(batch / size).toLocaleString("en-US")} averaged before a step`,
+            { ...given, batch: size },
+            evidence,
+          ],
+        ]
+      : [];
+  return [
+    ...accumulated(situation, most(costs.values())),
+    ["in mixed precision", mixed, evidence],
+    ...accumulated(mixed, most(allCosts(model, mixed)), " in mixed precision"),
+    withMemory(situation, evidence, 2),
+    withMemory(situation, evidence, 10),
+    withMemory(situation, evidence, 100),
+  ];
+}
+
+const withMemory = (situation: Situation, evidence: Evidence, times: number): Change => [
+  `with ${times === 2 ? "twice" : times === 10 ? "ten times" : "a hundred times"} the memory`,
+  { ...situation, memory: times * (situation.memory ?? situation.hardware.memory) },
+  evidence,
+];
