@@ -144,9 +144,11 @@ function rewrite(
       return a.op.kind === "neg" ? a.inputs[0]! : rebuilt();
     case "cast":
       return a.dtype === op.dtype ? a : rebuilt();
-    case "reshape":
-      if (sameShape(a.shape, op.shape)) return a;
-      return a.op.kind === "reshape" ? apply({ kind: "reshape", shape: op.shape }, a.inputs[0]!) : rebuilt();
+    case "reshape": {
+      const source = a.op.kind === "reshape" ? a.inputs[0]! : a;
+      if (sameShape(source.shape, op.shape)) return source;
+      return source === a ? rebuilt() : apply({ kind: "reshape", shape: op.shape }, source);
+    }
     case "permute": {
       const axes =
         a.op.kind === "permute"

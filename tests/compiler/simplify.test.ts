@@ -152,6 +152,7 @@ describe("simplify", () => {
     ["x * 1", (t: Tensor) => t.mul(1), 1],
     ["-(-x)", (t: Tensor) => t.neg().neg(), 1],
     ["3x/2", (t: Tensor) => t.mul(3).mul(0.5), 3],
+    ["a reshape and back", (t: Tensor) => t.reshape([n, 1]).reshape([n]), 1],
     ["sums of one", (t: Tensor) => t.reshape([n, 1, 1]).sum(1).sum(1), 5],
     ["the same twice", (t: Tensor) => t.exp().add(t.exp()), 3],
   ])("makes %s short", (_name, f, count) => {
