@@ -1,11 +1,16 @@
-/** A suite in Markdown: what was expected beside what was measured, and the scores. */
+/**
+ * Suites in Markdown: what was expected beside what was measured, and the scores. Suites of the same optimizers, trials
+ * and studies are scored together; one of fewer optimizers has its rows in the table, and no score.
+ */
 import { commandOf } from "../../src/cli/suite-text.js";
 import { formatBytes, formatMetric, formatSignificant } from "../../src/lab/format.js";
-import type { Standing } from "../../src/lab/suite/performance.js";
-import type { SuiteRecord } from "../../src/lab/suite/record.js";
+import { labelsOf } from "../../src/lab/race.js";
+import { type Standings, standingsOf } from "../../src/lab/suite/performance.js";
+import { cellsOf, type SuiteRecord } from "../../src/lab/suite/record.js";
 import { verdict } from "../../src/lab/suite/report.js";
-import type { SuiteProblem } from "../../src/lab/suite/settings.js";
+import type { SuiteProblem, SuiteSettings } from "../../src/lab/suite/settings.js";
 import { expectedOf } from "./expected.js";
+import { type Arrival, type Outcome, outcomeOf, repeated, tally } from "./outcome.js";
 
 const begin =
   "<!-- Made by `npm run docs:scenarios` from docs/data/suite: what is changed here is overwritten. -->";
@@ -19,26 +24,40 @@ const seconds = (time: number) => formatSignificant(time, 2);
 const code = (name: string) => `\`${name}\``;
 const list = (names: readonly string[]) => (names.length === 0 ? "none" : names.map(code).join(", "));
 
-/** The page with the suite in the place that is kept for it. @throws Error when there is no such place. */
-export function suiteSection(page: string, record: SuiteRecord): string {
+/** The page with the suites in the place that is kept for them. @throws Error when there is no such place. */
+export function suiteSection(page: string, suites: readonly SuiteRecord[]): string {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
   if (from < 0 || to < from) throw new Error("docs/scenarios.md has no place for the suite");
-  return `${page.slice(0, from + begin.length)}\n\n${describe(record)}\n\n${page.slice(to)}`;
+  return `${page.slice(0, from + begin.length)}\n\n${describe(suites)}\n\n${page.slice(to)}`;
 }
 
-function describe(record: SuiteRecord): string {
-  const { settings, environment, created, finished, standings, trials } = record;
-  if (!standings) throw new Error("the suite has no finished problem");
-  const { processor, processors, memoryBytes, node, blas, thalweg } = environment;
-  const clock = settings.engine.clock === "cpu" ? "processor time of the process" : "time by the clock";
-  const missing = settings.problems.filter((problem) => !finished.includes(problem));
+/** What suites must share to be scored together. */
+const protocol = ({ optimizers, trials, studies }: SuiteSettings) =>
+  JSON.stringify([labelsOf(optimizers), trials, studies]);
+
+/** @throws Error when there is no suite, or the first has no finished problem. */
+function describe(suites: readonly SuiteRecord[]): string {
+  const [first] = suites;
+  if (!first) throw new Error("there is no suite");
+  const { settings } = first;
+  const entrants = labelsOf(settings.optimizers);
+  const scored = suites.filter((suite) => protocol(suite.settings) === protocol(settings));
+  const standings = standingsOf(
+    scored.flatMap((suite) => suite.finished.flatMap(({ id }) => cellsOf(suite.settings, suite.trials, id))),
+    settings,
+  );
+  const missing = suites.flatMap((suite) =>
+    suite.settings.problems.filter((problem) => !suite.finished.includes(problem)),
+  );
+  const rows = suites.flatMap((suite) =>
+    suite.finished.map((problem) => problemRow(suite, problem, entrants)),
+  );
   return [
     "```sh",
-    commandOf(settings),
+    ...suites.map((suite) => commandOf(suite.settings)),
     "```",
     "",
-    `${created.slice(0, 10)}, thalweg ${thalweg}, ${processors} × ${processor}, ${formatBytes(memoryBytes)}, Node ${node}, ${blas.split(",")[0]}, ` +
-      `${environment.threads} thread; times are ${clock}. Every trial (settings, seed, seconds, how it ended) is in [data/suite](data/suite), ${trials.length} runs. ` +
+    `${[...new Set(suites.map(circumstances))].join("; ")}. Every trial (settings, seed, seconds, how it ended) is in [data/suite](data/suite), ${suites.flatMap(({ trials }) => trials).length} runs. ` +
       `${settings.trials} trials a study and ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} are fewer than AlgoPerf's 5 and 3: differences of some ten per cent between two methods mean nothing here.` +
       (missing.length === 0
         ? ""
@@ -49,71 +68,76 @@ function describe(record: SuiteRecord): string {
     table(
       ["problem, target, limit", "expected", "measured, seconds", "the expected beside the fastest"],
       ["---", "---", "---", "---"],
-      finished.map((problem, p) => problemRow(record, problem, standings.optimizers, p)),
+      rows.map(({ cells }) => cells),
     ),
     "",
-    `Scores over these problems. ${verdict(standings)} Time is the geometric mean beside \`${standings.baseline}\` over the problems that both solved.`,
+    `${tally(rows.map(({ outcome }) => outcome))} ${repeated(suites)}`,
     "",
-    table(
-      ["place", "optimizer", "B", "95 %", "solved", `time / ${standings.baseline}`],
-      ["---:", "---", "---:", "---:", "---:", "---:"],
-      standings.optimizers.map(({ optimizer, places: [best, worst], score, interval, solved, baseline }) => [
-        best === worst ? String(best) : `${best}–${worst}`,
-        code(optimizer),
-        score.toFixed(3),
-        interval.map((bound) => bound.toFixed(2)).join(" – "),
-        `${solved} of ${finished.length}`,
-        Number.isFinite(baseline.ratio)
-          ? `${formatSignificant(baseline.ratio, 2)} (on ${baseline.both})`
-          : "—",
-      ]),
-    ),
+    `Scores over ${standings.problems.length} problems${scored.length < suites.length ? `, those that all ${entrants.length} ran on` : ""}. ${verdict(standings)} Time is the geometric mean beside \`${standings.baseline}\` over the problems that both solved.`,
+    "",
+    scores(standings),
   ].join("\n");
 }
 
+/** When, with what, by which clock. */
+function circumstances({ created, environment, settings }: SuiteRecord): string {
+  const { processor, processors, memoryBytes, node, blas, thalweg, threads } = environment;
+  const clock = settings.engine.clock === "cpu" ? "processor time of the process" : "time by the clock";
+  return `${created.slice(0, 10)}, thalweg ${thalweg}, ${processors} × ${processor}, ${formatBytes(memoryBytes)}, Node ${node}, ${blas.split(",")[0]}, ${threads} thread; times are ${clock}`;
+}
+
+const scores = ({ optimizers, problems, baseline }: Standings): string =>
+  table(
+    ["place", "optimizer", "B", "95 %", "solved", `time / ${baseline}`],
+    ["---:", "---", "---:", "---:", "---:", "---:"],
+    optimizers.map(({ optimizer, places: [best, worst], score, interval, solved, baseline: beside }) => [
+      best === worst ? String(best) : `${best}–${worst}`,
+      code(optimizer),
+      score.toFixed(3),
+      interval.map((bound) => bound.toFixed(2)).join(" – "),
+      `${solved} of ${problems.length}`,
+      Number.isFinite(beside.ratio) ? `${formatSignificant(beside.ratio, 2)} (on ${beside.both})` : "—",
+    ]),
+  );
+
+/** @param entrants those of whom a row says that they were not run. */
 function problemRow(
-  { trials }: SuiteRecord,
+  { settings, trials, standings }: SuiteRecord,
   problem: SuiteProblem,
-  optimizers: readonly Standing[],
-  p: number,
-): string[] {
+  entrants: readonly string[],
+): { readonly cells: string[]; readonly outcome: Outcome } {
   const { id, target, seconds: limit } = problem;
   const goal = target.metric === "accuracy" ? formatMetric("accuracy", target.value) : String(target.value);
-  const arrived = optimizers
+  const p = standings!.problems.indexOf(id);
+  const ran = standings!.optimizers.map(({ optimizer }) => optimizer);
+  const arrived: Arrival[] = standings!.optimizers
     .map(({ optimizer, times }) => ({ optimizer, time: times[p]! }))
     .filter(({ time }) => Number.isFinite(time))
     .toSorted((a, b) => a.time - b.time);
-  const unusable = new Set(
-    trials
-      .filter(({ problem: of, trial, end }) => of === id && trial === 0 && end === "unusable")
-      .map(({ optimizer }) => optimizer),
-  );
-  const missed = optimizers
-    .map(({ optimizer }) => optimizer)
-    .filter((name) => !unusable.has(name) && !arrived.some(({ optimizer }) => optimizer === name));
-  const expected = expectedOf(problem);
-  return [
-    `${code(id)}, ${target.metric} ${goal} within ${limit} s`,
-    expected.said,
+  const unusable = trials
+    .filter(({ problem: of, trial, end }) => of === id && trial === 0 && end === "unusable")
+    .map(({ optimizer }) => optimizer);
+  const others: [string, readonly string[]][] = [
     [
-      arrived.map(({ optimizer, time }) => `${code(optimizer)} ${seconds(time)}`).join(", ") ||
-        "nothing arrived",
-      ...(missed.length > 0 ? [`did not arrive: ${list(missed)}`] : []),
-      ...(unusable.size > 0 ? [`cannot run: ${list([...unusable])}`] : []),
-    ].join("; "),
-    comparison(expected.methods, arrived),
+      "did not arrive",
+      ran.filter((name) => !unusable.includes(name) && !arrived.some(({ optimizer }) => optimizer === name)),
+    ],
+    ["cannot run", [...new Set(unusable)]],
+    ["not run", entrants.filter((name) => !labelsOf(settings.optimizers).includes(name))],
   ];
-}
-
-/** How the best of the expected methods did. */
-function comparison(
-  expected: readonly string[],
-  arrived: readonly { readonly optimizer: string; readonly time: number }[],
-): string {
-  const [fastest] = arrived;
-  if (!fastest) return "—";
-  const best = arrived.find(({ optimizer }) => expected.includes(optimizer));
-  if (!best) return `none of ${list(expected)} arrived`;
-  if (best === fastest) return `holds: ${code(best.optimizer)} is the fastest`;
-  return `${code(best.optimizer)} takes ${formatSignificant(best.time / fastest.time, 2)} times as long as ${code(fastest.optimizer)}`;
+  const { said, methods } = expectedOf(problem);
+  const outcome = outcomeOf(methods, arrived, ran);
+  return {
+    cells: [
+      `${code(id)}, ${target.metric} ${goal} within ${limit} s`,
+      said,
+      [
+        arrived.map(({ optimizer, time }) => `${code(optimizer)} ${seconds(time)}`).join(", ") ||
+          "nothing arrived",
+        ...others.flatMap(([what, names]) => (names.length > 0 ? [`${what}: ${list(names)}`] : [])),
+      ].join("; "),
+      outcome.text,
+    ],
+    outcome,
+  };
 }

@@ -7,16 +7,17 @@
  *
  * A comparison that was interrupted goes on where it was.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../../runtime/runtime.js";
 import { UserError } from "../errors.js";
+import { appendLine, readLines } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
 import type { Problem } from "../problem.js";
-import { engineSettingsSchema, parseJson, problemSettingsSchema, validate } from "../settings.js";
-import { beginFolder, makeFolder, readArrays, readRecord, replaceFile } from "../store.js";
+import { engineSettingsSchema, problemSettingsSchema } from "../settings.js";
+import { beginFolder, makeFolder, readArrays, readRecord } from "../store.js";
 import { type Line, lineSchema, type Solution, solutionSchema } from "./measured.js";
 import { digestOf, type Pair, pairsOf, type Subject, subjectSchema } from "./subjects.js";
 import { openSurface, type Surface } from "./surface.js";
@@ -92,15 +93,8 @@ const readRecordFile = (folder: string) =>
 /** What a comparison compares and how. @throws UserError when there is none or it is damaged. */
 export const readComparisonSettings = (folder: string): ComparisonSettings => readRecordFile(folder).settings;
 
-function readMeasured(folder: string): Measured[] {
-  const path = measuredOf(folder);
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
-  return lines.map((line, k) => {
-    const place = `${path}:${k + 1}`;
-    return validate(measuredSchema, parseJson(line, place), place);
-  });
-}
+const readMeasured = (folder: string): Measured[] =>
+  readLines(measuredOf(folder), measuredSchema).map(({ line }) => line);
 
 /** A comparison as its folder tells it, whether or not it has ended. @throws UserError */
 export function readComparison(folder: string): Comparison {
@@ -173,11 +167,6 @@ async function measureAll(
       throw new UserError(
         `"${run}" has gone on since the comparison in "${folder}" began; begin another one with --out`,
       );
-  const measured = readMeasured(folder);
-  const keep = (one: Measured) => {
-    measured.push(one);
-    replaceFile(measuredOf(folder), measured.map((each) => `${JSON.stringify(each)}\n`).join(""));
-  };
   const { solutions, lines } = readComparison(folder);
   const total = solutions.length + lines.length;
   const left = {
@@ -204,7 +193,7 @@ async function measureAll(
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted) throw new Interrupted();
     });
-    keep(one);
+    appendLine(measuredOf(folder), one);
     left[kind]--;
     spent[kind][0]! += (performance.now() - began) / 1000;
     spent[kind][1]!++;

@@ -7,17 +7,18 @@
  *
  * A study that was killed goes on where it was: points that are there stay, and so do trainings that have ended.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../../runtime/runtime.js";
+import { appendLine, readLines } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
 import { safe } from "../race.js";
 import { recordedRun } from "../recorded-run.js";
 import type { RunStatus } from "../run.js";
-import { engineSettingsSchema, parseJson, validate } from "../settings.js";
-import { beginFolder, makeFolder, readRecord, replaceFile } from "../store.js";
+import { engineSettingsSchema } from "../settings.js";
+import { beginFolder, makeFolder, readRecord } from "../store.js";
 import type { Lab, Point, Reading, Study, Task } from "./study.js";
 
 export const studySettingsSchema = v.strictObject({
@@ -80,7 +81,7 @@ export async function runStudy(
         settings,
         environment: describeEnvironment(runtime),
       });
-    const lines = [...readLines(folder, study)];
+    const lines = [...readPoints(folder, study)];
     const tasks = study.tasks(settings.extent);
     for (const [index, task] of tasks.entries()) {
       if (lines.some((line) => line.task === task.id)) continue;
@@ -96,8 +97,9 @@ export async function runStudy(
         ),
       );
       if (point === interrupted) break;
-      lines.push({ task: task.id, point });
-      replaceFile(pointsOf(folder), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+      const line = { task: task.id, point };
+      lines.push(line);
+      appendLine(pointsOf(folder), line);
       options.onEnd?.(task, point);
     }
     return readStudy(folder, study);
@@ -153,7 +155,7 @@ function labFor(
 /** A study as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readStudy(folder: string, study: Study): StudyRecord {
   const { created, settings, environment } = readRecordFile(folder);
-  const lines = readLines(folder, study);
+  const lines = readPoints(folder, study);
   const points = lines.map(({ point }) => point);
   const left = study.tasks(settings.extent).filter(({ id }) => !lines.some(({ task }) => task === id)).length;
   return { folder, created, settings, environment, study, points, left, reading: study.read(points) };
@@ -170,15 +172,8 @@ function readRecordFile(folder: string) {
   );
 }
 
-function readLines(folder: string, study: Study): readonly { task: string; point: Point }[] {
-  const path = pointsOf(folder);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .slice(0, -1)
-    .map((text, k) => {
-      const place = `${path}:${k + 1}`;
-      const { task, point } = validate(lineSchema, parseJson(text, place), place);
-      return { task, point: study.check(point, place) };
-    });
-}
+const readPoints = (folder: string, study: Study): readonly { task: string; point: Point }[] =>
+  readLines(pointsOf(folder), lineSchema).map(({ line: { task, point }, place }) => ({
+    task,
+    point: study.check(point, place),
+  }));

@@ -1,10 +1,10 @@
 /** A suite as its folder holds it: what is measured, every run of it, and the scores that follow. */
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
+import { readLines } from "../lines.js";
 import { type Environment, environmentSchema } from "../machine.js";
 import { labelsOf, safe } from "../race.js";
-import { type OptimizerSettings, optimizerSettingsSchema, parseJson, validate } from "../settings.js";
+import { type OptimizerSettings, optimizerSettingsSchema } from "../settings.js";
 import { type StopReason, stopReasons } from "../stop.js";
 import { readRecord } from "../store.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
@@ -148,11 +148,5 @@ function readRecordFile(folder: string) {
 
 export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
 
-export function readTrials(folder: string): Trial[] {
-  const path = trialsOf(folder);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .slice(0, -1)
-    .map((line, k) => validate(trialSchema, parseJson(line, `${path}:${k + 1}`), `${path}:${k + 1}`));
-}
+export const readTrials = (folder: string): Trial[] =>
+  readLines(trialsOf(folder), trialSchema).map(({ line }) => line);

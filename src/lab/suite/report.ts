@@ -72,7 +72,11 @@ export function verdict({ optimizers }: Standings): string {
   const [best, worst] = first.places;
   if (best === worst) return `${first.optimizer} is first: its interval lies above all others.`;
   const tied = optimizers.filter(({ interval }) => interval[1] >= first.interval[0]);
-  return `No order is claimed among ${tied.map(({ optimizer }) => optimizer).join(", ")}: their intervals overlap. ${first.optimizer} has the highest B, ${first.score.toFixed(2)}.`;
+  const among =
+    tied.length === optimizers.length
+      ? "No order is claimed: the intervals of all"
+      : `No order is claimed among ${tied.map(({ optimizer }) => optimizer).join(", ")}: their intervals`;
+  return `${among} overlap that of ${first.optimizer}, which has the highest B, ${first.score.toFixed(2)}.`;
 }
 
 const scoreRow = ({ optimizer, score, interval, places, solved, baseline }: Standing) => ({

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { findMethod } from "../../optimizers/registry.js";
 import { clocks } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
+import { appendLine } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment } from "../machine.js";
 import type { Problem } from "../problem.js";
@@ -26,7 +27,7 @@ import { bestOf } from "../score.js";
 import { rangesOf, searchPoints } from "../search.js";
 import { suggestedFor } from "../session.js";
 import type { OptimizerSettings, RunSettings } from "../settings.js";
-import { beginFolder, type Measurement, makeFolder, replaceFile } from "../store.js";
+import { beginFolder, type Measurement, makeFolder } from "../store.js";
 import {
   bestTrial,
   fileOf,
@@ -63,7 +64,7 @@ export async function runSuite(
     const trials = [...readTrials(folder)];
     const keep = (trial: Trial) => {
       trials.push(trial);
-      replaceFile(trialsOf(folder), trials.map((one) => `${JSON.stringify(one)}\n`).join(""));
+      appendLine(trialsOf(folder), trial);
       options.onEnd?.(trial);
     };
     const clock = clocks[settings.engine.clock ?? "wall"];
