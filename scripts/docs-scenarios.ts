@@ -10,7 +10,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { fileOf, readSuite, trialsOf } from "../src/lab/suite/record.js";
+import { readSuite, suiteRecord, trialsOf } from "../src/lab/suite/record.js";
 import { data, recorded } from "./scenario-docs/recorded.js";
 import { suiteSection } from "./scenario-docs/section.js";
 
@@ -18,7 +18,7 @@ for (const folder of process.argv.slice(2)) {
   readSuite(folder);
   const next = join(data, String(recorded().length + 1));
   mkdirSync(next, { recursive: true });
-  for (const file of [fileOf, trialsOf]) copyFileSync(file(folder), file(next));
+  for (const file of [suiteRecord.path, trialsOf]) copyFileSync(file(folder), file(next));
 }
 const page = fileURLToPath(new URL("../docs/scenarios.md", import.meta.url));
 writeFileSync(page, suiteSection(readFileSync(page, "utf8"), recorded()));

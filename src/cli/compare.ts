@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError, UserError } from "../lab/errors.js";
+import { replaceFile } from "../lab/files.js";
 import { formatSeconds, formatSignificant } from "../lab/format.js";
 import {
   type Comparison,
@@ -24,7 +25,6 @@ import { comparisonReport } from "../lab/generalization/report.js";
 import { findSubjects } from "../lab/generalization/subjects.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
-import { replaceFile } from "../lab/store.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   type CompareFlags,

@@ -5,8 +5,8 @@ import { formatCount, formatSignificant } from "../lab/format.js";
 import { type FactorDrift, measureDrift, measureNoise, type NoiseMeasurement } from "../lab/noise.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { restore } from "../lab/run.js";
+import { readArrays, readRun } from "../lab/run-record.js";
 import { modelArrays, optimizerFor } from "../lab/session.js";
-import { readArrays, readRun } from "../lab/store.js";
 import {
   type NoiseFlags,
   readCount,

@@ -4,6 +4,7 @@ import { join, relative } from "node:path";
 import pc from "picocolors";
 import { coverageSection, splitSection, timeSplits } from "../lab/account.js";
 import { UserError } from "../lab/errors.js";
+import { replaceFile } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
@@ -11,7 +12,6 @@ import { labelsOf, type RaceRecord, type RaceSettings, readRaceSettings, runRace
 import { describeTarget, raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
-import { replaceFile } from "../lab/store.js";
 import { writeEvents } from "../lab/tensorboard.js";
 import { listenForInterruption } from "./interrupt.js";
 import {

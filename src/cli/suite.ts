@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError, UserError } from "../lab/errors.js";
+import { replaceFile, replaceJson } from "../lab/files.js";
 import { formatSeconds } from "../lab/format.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { describeTarget } from "../lab/report.js";
 import { optimizerFor } from "../lab/session.js";
 import type { OptimizerSettings } from "../lab/settings.js";
-import { replaceFile } from "../lab/store.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
 import { readSuiteSettings, type SuiteRecord, type Trial } from "../lab/suite/record.js";
 import { suiteReport } from "../lab/suite/report.js";
@@ -67,7 +67,7 @@ export async function suite(flags: SuiteFlags): Promise<void> {
     interruption.dispose();
   }
   const report = join(folder, "report.html");
-  replaceFile(join(folder, "scores.json"), `${JSON.stringify(record.standings ?? null, undefined, 2)}\n`);
+  replaceJson(join(folder, "scores.json"), record.standings ?? null);
   replaceFile(report, suiteReport(record, commandOf(settings)));
   if (flags.json) printJson({ ...record, report });
   else showSuite(record, report);

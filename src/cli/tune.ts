@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import pc from "picocolors";
 import { UserError } from "../lab/errors.js";
+import { replaceJson } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
@@ -10,7 +11,6 @@ import { describeTarget } from "../lab/report.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
 import { batchFor, optimizerFor, suggestedFor } from "../lab/session.js";
-import { replaceFile } from "../lab/store.js";
 import {
   describePoint,
   sensitivity as measureSensitivity,
@@ -77,7 +77,7 @@ export async function tune(
     await runtime.close();
   }
   const result = { trials: record.trials.map(brief), ...(rows && { sensitivity: rows }) };
-  replaceFile(join(folder, "result.json"), `${JSON.stringify(result, undefined, 2)}\n`);
+  replaceJson(join(folder, "result.json"), result);
   if (flags.json) printJson({ folder, settings, ...result });
   else show(record, rows, quality, given);
   if (interruption.exitCode !== undefined) {

@@ -4,8 +4,8 @@
  */
 import type { Coverage } from "../optimizers/optimizer.js";
 import { formatBytes, formatCount, formatSeconds, formatSignificant } from "./format.js";
+import type { RunRecord } from "./run-record.js";
 import { median } from "./score.js";
-import type { RunRecord } from "./store.js";
 import { type Phase, phases, type Summary } from "./tally.js";
 
 export interface Section {

@@ -1,7 +1,7 @@
 /** Curves of runs: median and range of a quantity over the runs of one optimizer, by steps or by seconds of training. */
 import type { Point } from "./chart.js";
+import type { Measurement, RunRecord } from "./run-record.js";
 import { median } from "./score.js";
-import type { Measurement, RunRecord } from "./store.js";
 
 export type Quantity = (measurement: Measurement) => number | undefined;
 

@@ -49,21 +49,13 @@ export {
 } from "./race.js";
 export { type ReportContext, raceReport, runReport } from "./report.js";
 export { meets, type RunOptions, type RunStatus, type Session, train } from "./run.js";
+export { type Checkpoint, type Measurement, type RunRecord, type RunResult, readRun } from "./run-record.js";
 export { describeReached, type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
 export { type Range, rangesOf, searchPoints } from "./search.js";
 export { openSession, optimizerFor } from "./session.js";
 export type { Limits, OptimizerSettings, ProblemSettings, RunSettings, Target } from "./settings.js";
 export { type StopReason, stopReasons } from "./stop.js";
-export {
-  type Checkpoint,
-  createRun,
-  type Measurement,
-  type RunRecord,
-  type RunResult,
-  type RunStore,
-  readRun,
-  resumeRun,
-} from "./store.js";
+export { createRun, type RunStore, resumeRun } from "./store.js";
 export { findStudy, studies } from "./studies/registry.js";
 export { readStudy, runStudy, type StudyRecord, type StudySettings } from "./studies/run-study.js";
 export type { Lab, Point, Reading, Study, Task } from "./studies/study.js";

@@ -8,16 +8,19 @@
  * that a machine that grows slower or faster is unfair to nobody. A race is resumed by running it again: finished runs
  * stay, an unfinished one goes on from its checkpoint.
  */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Coverage } from "../optimizers/optimizer.js";
 import type { Runtime } from "../runtime/runtime.js";
+import { makeFolder, replaceJson } from "./files.js";
+import { folderRecord } from "./folder-record.js";
 import { whileLocked } from "./lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "./machine.js";
+import { count, seed } from "./numbers.js";
 import type { Problem } from "./problem.js";
 import { recordedRun } from "./recorded-run.js";
 import type { RunStatus } from "./run.js";
+import { type RunRecord, readRun, runExists } from "./run-record.js";
 import { bestOf, type Outcome, outcomeOf, qualityOf, rank, type Score, scoreOf } from "./score.js";
 import {
   engineSettingsSchema,
@@ -26,26 +29,11 @@ import {
   problemSettingsSchema,
   type RunSettings,
 } from "./settings.js";
-import {
-  beginFolder,
-  makeFolder,
-  type RunRecord,
-  readRecord,
-  readRun,
-  replaceFile,
-  runExists,
-} from "./store.js";
-
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 
 export const raceSettingsSchema = v.strictObject({
   problem: problemSettingsSchema,
   optimizers: v.pipe(v.array(optimizerSettingsSchema), v.minLength(1), v.maxLength(64)),
-  seeds: v.pipe(
-    v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 31 - 1))),
-    v.minLength(1),
-    v.maxLength(1000),
-  ),
+  seeds: v.pipe(v.array(seed), v.minLength(1), v.maxLength(1000)),
   batch: count,
   limits: limitsSchema,
   evaluateEvery: count,
@@ -53,13 +41,7 @@ export const raceSettingsSchema = v.strictObject({
 });
 export type RaceSettings = v.InferOutput<typeof raceSettingsSchema>;
 
-const recordSchema = v.object({
-  format: v.literal("thalweg-race"),
-  version: v.literal(1),
-  created: v.string(),
-  settings: raceSettingsSchema,
-  environment: environmentSchema,
-});
+const record = folderRecord("race", { settings: raceSettingsSchema, environment: environmentSchema });
 
 /** One optimizer on one seed. */
 export interface Entry {
@@ -138,21 +120,12 @@ export const safe = (label: string) =>
 
 /** The settings of a race that began in this folder. @throws UserError when there is none or it is damaged. */
 export function readRaceSettings(folder: string): RaceSettings {
-  return readRecordFile(folder).settings;
-}
-
-function readRecordFile(folder: string) {
-  const path = join(folder, "race.json");
-  return readRecord(path, recordSchema, () =>
-    existsSync(folder)
-      ? `"${folder}" holds no race: it has no race.json; name the folder that --out made`
-      : `"${folder}" does not exist; name the folder of a race`,
-  );
+  return record.read(folder).settings;
 }
 
 /** A race as its folder tells it, whether or not it has ended. */
 export function readRace(folder: string): RaceRecord {
-  const { created, settings, environment } = readRecordFile(folder);
+  const { created, settings, environment } = record.read(folder);
   const entries = entriesOf(folder, settings).map((entry) => ({
     entry,
     run: runExists(entry.folder) ? readRun(entry.folder) : undefined,
@@ -183,14 +156,7 @@ export async function runRace(
 ): Promise<RaceRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!existsSync(join(folder, "race.json")))
-      beginFolder(folder, "race.json", {
-        format: "thalweg-race",
-        version: 1,
-        created: new Date().toISOString(),
-        settings,
-        environment: describeEnvironment(runtime),
-      });
+    if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
     const entries = entriesOf(folder, settings);
     for (const [index, entry] of entries.entries()) {
       if (options.signal?.aborted) break;
@@ -205,7 +171,7 @@ export async function runRace(
       options.onEnd?.(entry, outcomeOf(run.result), run);
     }
     const race = readRace(folder);
-    replaceFile(join(folder, "scores.json"), `${JSON.stringify(race.scores, undefined, 2)}\n`);
+    replaceJson(join(folder, "scores.json"), race.scores);
     return race;
   });
 }

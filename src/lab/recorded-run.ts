@@ -3,10 +3,11 @@ import type { Runtime } from "../runtime/runtime.js";
 import { describeEnvironment } from "./machine.js";
 import type { Problem } from "./problem.js";
 import { type RunOptions, train } from "./run.js";
+import { type RunRecord, readRun, runExists } from "./run-record.js";
 import { openSession } from "./session.js";
 import type { RunSettings } from "./settings.js";
 import { isFinal } from "./stop.js";
-import { createRun, type RunRecord, readRun, resumeRun, runExists } from "./store.js";
+import { createRun, resumeRun } from "./store.js";
 
 /**
  * Runs to the end, or as far as the signal lets it, and tells what the folder holds then. A run that has ended stays as

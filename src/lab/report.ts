@@ -7,6 +7,7 @@ import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignifican
 import type { Environment } from "./machine.js";
 import { cell, document, downloads, numeric, sectionTable, swatch, table } from "./page.js";
 import type { RaceRecord } from "./race.js";
+import type { Measurement, RunRecord } from "./run-record.js";
 import {
   bestOf,
   describeFinished,
@@ -21,7 +22,6 @@ import {
 } from "./score.js";
 import type { RunSettings, Target } from "./settings.js";
 import { stopReasons } from "./stop.js";
-import type { Measurement, RunRecord } from "./store.js";
 import { type Phase, phases } from "./tally.js";
 
 /** Runs of one optimizer. */

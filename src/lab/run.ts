@@ -7,9 +7,10 @@
 import type { Coverage, StepReport } from "../optimizers/optimizer.js";
 import type { Clock } from "../runtime/clock.js";
 import { UserError } from "./errors.js";
+import type { Measurement, Progress, RunResult } from "./run-record.js";
 import type { Target } from "./settings.js";
 import { type StopReason, stopReasons } from "./stop.js";
-import type { Measurement, Progress, RunResult, RunStore } from "./store.js";
+import type { RunStore } from "./store.js";
 import { createTally } from "./tally.js";
 import type { NamedArray } from "./tensors.js";
 

@@ -1,6 +1,6 @@
 /** What a race measured, by optimizer: cost to the target over seeds, and who won. */
+import type { Measurement, RunResult } from "./run-record.js";
 import type { Limits, Target } from "./settings.js";
-import type { Measurement, RunResult } from "./store.js";
 
 /** How one run of a race ended. */
 export type Outcome =

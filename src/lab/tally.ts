@@ -6,6 +6,7 @@ import * as v from "valibot";
 import type { StepReport } from "../optimizers/optimizer.js";
 import { phases as stepPhases } from "../optimizers/stopwatch.js";
 import { observe, type RunningMedian, rangeOf, runningMedian } from "./median.js";
+import { count, finite, notNegative } from "./numbers.js";
 
 /** Where the time of a run goes, in the order in which it is shown. */
 export const phases = {
@@ -39,9 +40,7 @@ export interface Summary {
   readonly words: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-const finite = v.pipe(v.number(), v.finite());
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const seconds = v.record(v.string(), v.pipe(finite, v.minValue(0)));
+const seconds = v.record(v.string(), notNegative);
 const words = v.record(v.string(), v.record(v.string(), count));
 
 export const summarySchema = v.object({

@@ -10,7 +10,8 @@
  */
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type Measurement, makeFolder, type RunRecord, replaceFile } from "./store.js";
+import { makeFolder, replaceFile } from "./files.js";
+import type { Measurement, RunRecord } from "./run-record.js";
 
 /** CRC-32C (Castagnoli), reflected polynomial 0x82f63b78. */
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {

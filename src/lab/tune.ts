@@ -9,14 +9,17 @@
  *
  * A search is resumed by running it again: trials that have ended stay.
  */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../runtime/runtime.js";
+import { makeFolder } from "./files.js";
+import { folderRecord } from "./folder-record.js";
 import { whileLocked } from "./lock.js";
+import { count, finite, natural } from "./numbers.js";
 import type { Problem } from "./problem.js";
 import { recordedRun } from "./recorded-run.js";
 import type { RunStatus } from "./run.js";
+import { type Measurement, type RunRecord, readRun, runExists } from "./run-record.js";
 import { bestOf, median, outcomeOf, type Quality, qualityOf, rank, type Score, scoreOf } from "./score.js";
 import { decadesOf, type Range, searchPoints, valueAt } from "./search.js";
 import {
@@ -27,18 +30,7 @@ import {
   problemSettingsSchema,
   type RunSettings,
 } from "./settings.js";
-import {
-  beginFolder,
-  type Measurement,
-  makeFolder,
-  type RunRecord,
-  readRecord,
-  readRun,
-  runExists,
-} from "./store.js";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const finite = v.pipe(v.number(), v.finite());
 const rangeSchema = v.strictObject({
   from: finite,
   to: finite,
@@ -52,9 +44,9 @@ export const tuneSettingsSchema = v.strictObject({
   optimizer: optimizerSettingsSchema,
   ranges: v.record(v.string(), rangeSchema),
   /** Points beside the given settings. */
-  trials: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  searchSeed: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  seeds: v.pipe(v.array(v.pipe(v.number(), v.safeInteger(), v.minValue(0))), v.minLength(1)),
+  trials: natural,
+  searchSeed: natural,
+  seeds: v.pipe(v.array(natural), v.minLength(1)),
   batch: count,
   limits: limitsSchema,
   evaluateEvery: count,
@@ -64,12 +56,7 @@ export const tuneSettingsSchema = v.strictObject({
 });
 export type TuneSettings = v.InferOutput<typeof tuneSettingsSchema>;
 
-const recordSchema = v.object({
-  format: v.literal("thalweg-tune"),
-  version: v.literal(1),
-  created: v.string(),
-  settings: tuneSettingsSchema,
-});
+const record = folderRecord("tune", { settings: tuneSettingsSchema }, "search");
 
 export interface Trial {
   /** 0: the given settings. */
@@ -145,13 +132,7 @@ export async function tune(
 ): Promise<TuneRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!existsSync(join(folder, "tune.json")))
-      beginFolder(folder, "tune.json", {
-        format: "thalweg-tune",
-        version: 1,
-        created: new Date().toISOString(),
-        settings,
-      });
+    if (!record.exists(folder)) record.begin(folder, { settings });
     const quality = qualityOf(settings.limits);
     const points = pointsOf(settings);
     const total = points.length * settings.seeds.length;
@@ -207,12 +188,7 @@ export function isHopeless(
 
 /** A search as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readTune(folder: string): TuneRecord {
-  const path = join(folder, "tune.json");
-  const { settings } = readRecord(
-    path,
-    recordSchema,
-    () => `"${folder}" holds no search: it has no tune.json; name the folder that --out made`,
-  );
+  const { settings } = record.read(folder);
   const quality = qualityOf(settings.limits);
   const trials = pointsOf(settings).flatMap(({ index, point, optimizer }) => {
     const runs = settings.seeds

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { readRun } from "../../src/lab/store.js";
+import { readRun } from "../../src/lab/run-record.js";
 import { decodeTensors } from "../../src/lab/tensors.js";
 import { temporaryFolder, writeTable } from "../lab/folder.js";
 import { startThalweg, thalweg } from "./command.js";

@@ -4,9 +4,10 @@ import { describe, expect, it, vi } from "vitest";
 import { describeEnvironment } from "../../src/lab/machine.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
 import { train } from "../../src/lab/run.js";
+import { readRun } from "../../src/lab/run-record.js";
 import { openSession } from "../../src/lab/session.js";
 import type { RunSettings } from "../../src/lab/settings.js";
-import { createRun, readRun, resumeRun } from "../../src/lab/store.js";
+import { createRun, resumeRun } from "../../src/lab/store.js";
 import { trainingPhases } from "../../src/lab/tally.js";
 import { decodeTensors } from "../../src/lab/tensors.js";
 import { createRuntime } from "../../src/runtime/runtime.js";
@@ -223,7 +224,7 @@ describe("a folder that is not what it should be", () => {
     );
   it("is not written over", async () => {
     expect(await message(start(folder("whole"), settings()))).toMatch(
-      /UserError: .*already holds a run; resume/,
+      /UserError: .*already holds a run; go on with --resume/,
     );
     mkdirSync(folder("other"));
     writeFileSync(join(folder("other"), "letter.txt"), "dear");

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Measurement } from "../../src/lab/store.js";
+import type { Measurement } from "../../src/lab/run-record.js";
 import { encodeEvents, writeEvents } from "../../src/lab/tensorboard.js";
 import { temporaryFolder } from "./folder.js";
 

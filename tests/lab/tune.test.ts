@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openProblem } from "../../src/lab/problems/registry.js";
+import type { Measurement } from "../../src/lab/run-record.js";
 import { rangesOf } from "../../src/lab/search.js";
-import type { Measurement } from "../../src/lab/store.js";
 import { isHopeless, readTune, sensitivity, type TuneSettings, tune } from "../../src/lab/tune.js";
 import { optimizers } from "../../src/optimizers/registry.js";
 import { createRuntime } from "../../src/runtime/runtime.js";
@@ -68,7 +68,7 @@ describe("a search", () => {
   });
   it("refuses a folder that holds something else, or is no search", async () => {
     await expect(tune(runtime, problem, root, settings())).rejects.toThrow("is not empty");
-    expect(() => readTune(join(root, "nowhere"))).toThrow("holds no search: it has no tune.json");
+    expect(() => readTune(join(root, "nowhere"))).toThrow("does not exist; name the folder of a search");
   });
 });
 

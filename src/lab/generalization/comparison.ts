@@ -7,31 +7,29 @@
  *
  * A comparison that was interrupted goes on where it was.
  */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../../runtime/runtime.js";
 import { UserError } from "../errors.js";
+import { makeFolder } from "../files.js";
+import { folderRecord } from "../folder-record.js";
 import { appendLine, readLines } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
+import { count, natural, positive } from "../numbers.js";
 import type { Problem } from "../problem.js";
+import { readArrays } from "../run-record.js";
 import { engineSettingsSchema, problemSettingsSchema } from "../settings.js";
-import { beginFolder, makeFolder, readArrays, readRecord } from "../store.js";
 import { type Line, lineSchema, type Solution, solutionSchema } from "./measured.js";
 import { digestOf, type Pair, pairsOf, type Subject, subjectSchema } from "./subjects.js";
 import { openSurface, type Surface } from "./surface.js";
-
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 
 const comparisonSettingsSchema = v.strictObject({
   problem: problemSettingsSchema,
   /** Of races and runs, as they were named. */
   folders: v.pipe(v.array(v.string()), v.minLength(1)),
   subjects: v.pipe(v.array(subjectSchema), v.minLength(1), v.maxLength(1000)),
-  seed: index,
+  seed: natural,
   batch: count,
   batches: count,
   top: count,
@@ -43,17 +41,14 @@ const comparisonSettingsSchema = v.strictObject({
 });
 export type ComparisonSettings = v.InferOutput<typeof comparisonSettingsSchema>;
 
-const recordSchema = v.object({
-  format: v.literal("thalweg-comparison"),
-  version: v.literal(1),
-  created: v.string(),
+const record = folderRecord("comparison", {
   settings: comparisonSettingsSchema,
   environment: environmentSchema,
 });
 
 const measuredSchema = v.variant("kind", [
-  v.object({ kind: v.literal("solution"), subject: index, ...solutionSchema.entries }),
-  v.object({ kind: v.literal("line"), from: index, to: index, ...lineSchema.entries }),
+  v.object({ kind: v.literal("solution"), subject: natural, ...solutionSchema.entries }),
+  v.object({ kind: v.literal("line"), from: natural, to: natural, ...lineSchema.entries }),
 ]);
 type Measured = v.InferOutput<typeof measuredSchema>;
 
@@ -80,25 +75,17 @@ export interface ComparisonOptions {
 
 export const nameOf = ({ label, seed }: Subject): string => `${label}, seed ${seed}`;
 
-const fileOf = (folder: string) => join(folder, "comparison.json");
 const measuredOf = (folder: string) => join(folder, "measured.jsonl");
 
-const readRecordFile = (folder: string) =>
-  readRecord(fileOf(folder), recordSchema, () =>
-    existsSync(folder)
-      ? `"${folder}" holds no comparison: it has no comparison.json; name the folder that --out made`
-      : `"${folder}" does not exist; name the folder of a comparison`,
-  );
-
 /** What a comparison compares and how. @throws UserError when there is none or it is damaged. */
-export const readComparisonSettings = (folder: string): ComparisonSettings => readRecordFile(folder).settings;
+export const readComparisonSettings = (folder: string): ComparisonSettings => record.read(folder).settings;
 
 const readMeasured = (folder: string): Measured[] =>
   readLines(measuredOf(folder), measuredSchema).map(({ line }) => line);
 
 /** A comparison as its folder tells it, whether or not it has ended. @throws UserError */
 export function readComparison(folder: string): Comparison {
-  const { created, settings, environment } = readRecordFile(folder);
+  const { created, settings, environment } = record.read(folder);
   const measured = readMeasured(folder);
   return {
     folder,
@@ -153,14 +140,7 @@ async function measureAll(
   settings: ComparisonSettings,
   { signal, onPart }: ComparisonOptions,
 ): Promise<Comparison> {
-  if (!existsSync(fileOf(folder)))
-    beginFolder(folder, "comparison.json", {
-      format: "thalweg-comparison",
-      version: 1,
-      created: new Date().toISOString(),
-      settings,
-      environment: describeEnvironment(runtime),
-    });
+  if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
   const { subjects } = settings;
   for (const { folder: run, digest } of subjects)
     if (digestOf(readArrays(run)) !== digest)

@@ -4,21 +4,20 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { UserError } from "../errors.js";
+import { natural } from "../numbers.js";
 import { labelsOf, readRace } from "../race.js";
+import { type RunRecord, readArrays, readRun, runExists } from "../run-record.js";
 import { optimizerSettingsSchema, type ProblemSettings } from "../settings.js";
 import { isFinal } from "../stop.js";
-import { type RunRecord, readArrays, readRun, runExists } from "../store.js";
 import type { NamedArray } from "../tensors.js";
-
-const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 export const subjectSchema = v.strictObject({
   /** Its optimizer's, unique among those compared: "adam", "adam(learningRate=0.01)". */
   label: v.string(),
   optimizer: optimizerSettingsSchema,
-  seed: whole,
-  batch: whole,
-  steps: whole,
+  seed: natural,
+  batch: natural,
+  steps: natural,
   folder: v.string(),
   /** Of its parameters: a comparison that goes on must find what it began with. */
   digest: v.string(),

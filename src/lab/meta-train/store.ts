@@ -6,25 +6,23 @@
  *     checkpoint.safetensors   all that the next update of φ depends on; replaced as a whole
  *     learned.safetensors      the best weights so far
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { phiLayout } from "../../optimizers/learned/network.js";
 import { explainFileError, UserError } from "../errors.js";
+import { makeFolder, parseJson, replaceFile, validate } from "../files.js";
+import { folderRecord } from "../folder-record.js";
+import { readLines, replaceLines } from "../lines.js";
 import { lockFolder } from "../lock.js";
 import { type Environment, environmentSchema } from "../machine.js";
-import { parseJson, validate } from "../settings.js";
-import { makeFolder, replaceFile } from "../store.js";
+import { count, natural, positive, seed } from "../numbers.js";
 import { decodeTensors, encodeTensors, type NamedArray } from "../tensors.js";
 import type { MetaSettings, MetaState } from "./meta-train.js";
 import { encodeWeights } from "./weights-file.js";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
-
 const settingsSchema = v.strictObject({
-  seed: v.pipe(natural, v.maxValue(2 ** 31 - 1)),
+  seed,
   steps: count,
   pairs: count,
   stretch: count,
@@ -38,13 +36,11 @@ const settingsSchema = v.strictObject({
   validationProblems: count,
   validationSteps: count,
 });
-const recordSchema = v.object({
-  format: v.literal("thalweg-meta-train"),
-  version: v.literal(1),
-  created: v.string(),
-  settings: settingsSchema,
-  environment: environmentSchema,
-});
+const record = folderRecord(
+  "meta-train",
+  { settings: settingsSchema, environment: environmentSchema },
+  "meta-training",
+);
 
 /** A line of metrics.jsonl. */
 const validationSchema = v.object({
@@ -83,7 +79,6 @@ export interface MetaStore {
 }
 
 const files = {
-  record: "meta-train.json",
   metrics: "metrics.jsonl",
   checkpoint: "checkpoint.safetensors",
   weights: "learned.safetensors",
@@ -101,15 +96,7 @@ export async function createMetaTraining(
   makeFolder(folder);
   const release = await lockFolder(folder);
   try {
-    const [present] = readdirSync(folder).filter((name) => name !== "lock");
-    if (present !== undefined)
-      throw new UserError(
-        present === files.record || existsSync(join(folder, files.record))
-          ? `"${folder}" already holds a meta-training; go on with --resume, or choose another folder with --out`
-          : `"${folder}" is not empty (it holds "${present}"); choose another folder with --out`,
-      );
-    const created = new Date().toISOString();
-    writeRecord(folder, settings, environment, created);
+    record.begin(folder, { settings, environment });
     return store(folder, settings, environment, [], undefined, release);
   } catch (error) {
     release();
@@ -123,47 +110,23 @@ export async function createMetaTraining(
  * @throws UserError when the folder holds no meta-training, is damaged, or is in use.
  */
 export async function resumeMetaTraining(folder: string, steps?: number): Promise<MetaStore> {
-  const path = join(folder, files.record);
-  if (!existsSync(path))
-    throw new UserError(
-      `"${folder}" holds no meta-training: it has no ${files.record}; name the folder that --out made`,
-    );
+  const { created, environment, ...first } = record.read(folder);
   const release = await lockFolder(folder);
   try {
-    const record = validate(recordSchema, parseJson(readFileSync(path, "utf8"), path), path);
-    const settings = { ...record.settings, ...(steps === undefined ? {} : { steps }) };
-    if (steps !== undefined) writeRecord(folder, settings, record.environment, record.created);
+    const settings = { ...first.settings, ...(steps === undefined ? {} : { steps }) };
+    if (steps !== undefined) record.replace(folder, created, { settings, environment });
     const checkpoint = readCheckpoint(folder, settings);
     const last = checkpoint?.state.step ?? -1;
     const kept = readValidations(folder).filter(({ step }) => step <= last);
-    return store(folder, settings, record.environment, kept, checkpoint, release);
+    return store(folder, settings, environment, kept, checkpoint, release);
   } catch (error) {
     release();
     throw explainFileError(error, folder);
   }
 }
 
-function writeRecord(
-  folder: string,
-  settings: MetaSettings,
-  environment: Environment,
-  created: string,
-): void {
-  const record = { format: "thalweg-meta-train", version: 1, created, settings, environment };
-  replaceFile(join(folder, files.record), `${JSON.stringify(record, undefined, 2)}\n`);
-}
-
-function readValidations(folder: string): Validation[] {
-  const path = join(folder, files.metrics);
-  if (!existsSync(path)) return [];
-  return readFileSync(path, "utf8")
-    .split("\n")
-    .slice(0, -1)
-    .map((line, index) => {
-      const place = `${path}:${index + 1}`;
-      return validate(validationSchema, parseJson(line, place), place);
-    });
-}
+const readValidations = (folder: string): Validation[] =>
+  readLines(join(folder, files.metrics), validationSchema).map(({ line }) => line);
 
 const vectors = ["phi", "average", "mean", "square"] as const;
 
@@ -184,10 +147,7 @@ function store(
     close,
     append(validation) {
       validations.push(validation);
-      replaceFile(
-        join(folder, files.metrics),
-        validations.map((line) => `${JSON.stringify(line)}\n`).join(""),
-      );
+      replaceLines(join(folder, files.metrics), validations);
     },
     save(state, { seconds, lossSum, normSum }) {
       const arrays: NamedArray[] = [

@@ -11,6 +11,7 @@ import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as v from "valibot";
 import { UserError } from "../errors.js";
+import { count } from "../numbers.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import { targetSchema } from "../settings.js";
 
@@ -24,7 +25,6 @@ const kindSchema = v.looseObject({
   options: v.record(v.string(), v.looseObject({ default: v.unknown(), read: callable })),
   open: callable,
 });
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const problemSchema = v.looseObject({
   summary: v.string(),
   defaults: v.object({

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Model } from "../../nn/model.js";
 import { sameShape } from "../../tensor/shape.js";
 import { explainFileError, UserError } from "../errors.js";
-import { readArrays, readRun } from "../store.js";
+import { readArrays, readRun } from "../run-record.js";
 import { decodeTensors, type NamedArray } from "../tensors.js";
 
 /** Where runs are kept that other problems begin from: a folder in the user's cache (XDG). */

@@ -1,9 +1,9 @@
 /** A study as files: a page, and its data as JSON and CSV. */
 import { join } from "node:path";
 import { drawChart, escapeText } from "../chart.js";
+import { replaceFile, replaceJson } from "../files.js";
 import { formatBytes } from "../format.js";
 import { cell, csvOf, document, downloads, sectionTable, swatch, table } from "../page.js";
-import { replaceFile } from "../store.js";
 import type { StudyRecord } from "./run-study.js";
 
 /**
@@ -32,7 +32,7 @@ export const studyData = (
 /** Writes data.json, data.csv and report.html; the result is the path of the page. */
 export function writeStudy(record: StudyRecord, command: string): string {
   const path = (file: string) => join(record.folder, file);
-  replaceFile(path("data.json"), `${JSON.stringify(studyData(record, command), undefined, 2)}\n`);
+  replaceJson(path("data.json"), studyData(record, command));
   replaceFile(path("data.csv"), csvOf(record.points));
   replaceFile(path("report.html"), studyReport(record, command));
   return path("report.html");

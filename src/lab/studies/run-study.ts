@@ -7,35 +7,31 @@
  *
  * A study that was killed goes on where it was: points that are there stay, and so do trainings that have ended.
  */
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import type { Runtime } from "../../runtime/runtime.js";
+import { makeFolder } from "../files.js";
+import { folderRecord } from "../folder-record.js";
 import { appendLine, readLines } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment, type Environment, environmentSchema } from "../machine.js";
+import { natural } from "../numbers.js";
 import { safe } from "../race.js";
 import { recordedRun } from "../recorded-run.js";
 import type { RunStatus } from "../run.js";
 import { engineSettingsSchema } from "../settings.js";
-import { beginFolder, makeFolder, readRecord } from "../store.js";
 import type { Lab, Point, Reading, Study, Task } from "./study.js";
 
 export const studySettingsSchema = v.strictObject({
   study: v.pipe(v.string(), v.maxLength(64)),
   extent: v.picklist(["quick", "full"]),
-  seed: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 30)),
+  seed: v.pipe(natural, v.maxValue(2 ** 30)),
   engine: engineSettingsSchema,
 });
 export type StudySettings = v.InferOutput<typeof studySettingsSchema>;
 
-const recordSchema = v.object({
-  format: v.literal("thalweg-study"),
-  version: v.literal(1),
-  created: v.string(),
-  settings: studySettingsSchema,
-  environment: environmentSchema,
-});
+const record = folderRecord("study", { settings: studySettingsSchema, environment: environmentSchema });
 const lineSchema = v.strictObject({ task: v.string(), point: v.unknown() });
 
 export interface StudyRecord {
@@ -73,14 +69,7 @@ export async function runStudy(
 ): Promise<StudyRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!existsSync(join(folder, "study.json")))
-      beginFolder(folder, "study.json", {
-        format: "thalweg-study",
-        version: 1,
-        created: new Date().toISOString(),
-        settings,
-        environment: describeEnvironment(runtime),
-      });
+    if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
     const lines = [...readPoints(folder, study)];
     const tasks = study.tasks(settings.extent);
     for (const [index, task] of tasks.entries()) {
@@ -154,7 +143,7 @@ function labFor(
 
 /** A study as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readStudy(folder: string, study: Study): StudyRecord {
-  const { created, settings, environment } = readRecordFile(folder);
+  const { created, settings, environment } = record.read(folder);
   const lines = readPoints(folder, study);
   const points = lines.map(({ point }) => point);
   const left = study.tasks(settings.extent).filter(({ id }) => !lines.some(({ task }) => task === id)).length;
@@ -162,15 +151,7 @@ export function readStudy(folder: string, study: Study): StudyRecord {
 }
 
 /** @throws UserError when the folder holds no study. */
-export const readStudySettings = (folder: string): StudySettings => readRecordFile(folder).settings;
-
-function readRecordFile(folder: string) {
-  return readRecord(join(folder, "study.json"), recordSchema, () =>
-    existsSync(folder)
-      ? `"${folder}" holds no study: it has no study.json; name the folder that --out made`
-      : `"${folder}" does not exist; name the folder of a study`,
-  );
-}
+export const readStudySettings = (folder: string): StudySettings => record.read(folder).settings;
 
 const readPoints = (folder: string, study: Study): readonly { task: string; point: Point }[] =>
   readLines(pointsOf(folder), lineSchema).map(({ line: { task, point }, place }) => ({

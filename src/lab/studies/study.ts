@@ -6,11 +6,11 @@ import type * as v from "valibot";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Section } from "../account.js";
 import type { Chart } from "../chart.js";
+import { validate } from "../files.js";
 import type { Problem } from "../problem.js";
+import type { RunRecord } from "../run-record.js";
 import { median } from "../score.js";
 import type { OptimizerSettings, RunSettings } from "../settings.js";
-import { validate } from "../settings.js";
-import type { RunRecord } from "../store.js";
 
 /** quick: a small grid, under a minute on one core; full: within ten. */
 export type Extent = "quick" | "full";

@@ -1,45 +1,42 @@
 /** A suite as its folder holds it: what is measured, every run of it, and the scores that follow. */
 import { join } from "node:path";
 import * as v from "valibot";
+import { folderRecord } from "../folder-record.js";
 import { readLines } from "../lines.js";
 import { type Environment, environmentSchema } from "../machine.js";
+import { finite } from "../numbers.js";
 import { labelsOf, safe } from "../race.js";
 import { type OptimizerSettings, optimizerSettingsSchema } from "../settings.js";
 import { type StopReason, stopReasons } from "../stop.js";
-import { readRecord } from "../store.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
 import { type SuiteProblem, type SuiteSettings, suiteSettingsSchema } from "./settings.js";
 
-const recordSchema = v.object({
-  format: v.literal("thalweg-suite"),
-  version: v.literal(1),
-  created: v.string(),
+export const suiteRecord = folderRecord("suite", {
   settings: suiteSettingsSchema,
   environment: environmentSchema,
 });
 
-const number = v.pipe(v.number(), v.finite());
 const trialSchema = v.strictObject({
   problem: v.string(),
   /** Its label. */
   optimizer: v.string(),
-  study: number,
-  trial: v.union([number, v.literal("fresh")]),
-  seed: number,
+  study: finite,
+  trial: v.union([finite, v.literal("fresh")]),
+  seed: finite,
   /** With everything that differs from the optimizer's own defaults. */
   settings: optimizerSettingsSchema,
   /** Seconds of steps until the target, the drawing of batches not among them, but playing; null: not reached. */
-  seconds: v.nullable(number),
+  seconds: v.nullable(finite),
   /** The same with the batches: what limits are counted in. */
-  withBatches: v.nullable(number),
+  withBatches: v.nullable(finite),
   /** Seconds of training that it had. */
-  limit: number,
-  trained: number,
-  steps: number,
+  limit: finite,
+  trained: finite,
+  steps: finite,
   /** Best value of the target's metric; null: none. */
-  best: v.nullable(number),
+  best: v.nullable(finite),
   /** Of a problem with validation data: the value on the test, at the end. */
-  test: v.optional(number),
+  test: v.optional(finite),
   end: v.picklist([...(Object.keys(stopReasons) as StopReason[]), "unusable"]),
   /** Why it could not run. */
   message: v.optional(v.string()),
@@ -68,7 +65,6 @@ export interface Slot {
   readonly trial: Trial["trial"];
 }
 
-export const fileOf = (folder: string) => join(folder, "suite.json");
 export const trialsOf = (folder: string) => join(folder, "trials.jsonl");
 
 /** Every run of a problem in its order: trials of all optimizers by turns, then the fresh runs of the study. */
@@ -99,7 +95,7 @@ export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
 
 /** A suite as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readSuite(folder: string): SuiteRecord {
-  const { created, settings, environment } = readRecordFile(folder);
+  const { created, settings, environment } = suiteRecord.read(folder);
   const trials = readTrials(folder);
   const finished = settings.problems.filter((problem) =>
     slotsOf(settings, problem).every((slot) => trials.some(isSlot(slot))),
@@ -137,16 +133,7 @@ export const cellsOf = (settings: SuiteSettings, trials: readonly Trial[], probl
     ),
   }));
 
-function readRecordFile(folder: string) {
-  const path = fileOf(folder);
-  return readRecord(
-    path,
-    recordSchema,
-    () => `"${folder}" holds no suite: it has no suite.json; name the folder that --out made`,
-  );
-}
-
-export const readSuiteSettings = (folder: string): SuiteSettings => readRecordFile(folder).settings;
+export const readSuiteSettings = (folder: string): SuiteSettings => suiteRecord.read(folder).settings;
 
 export const readTrials = (folder: string): Trial[] =>
   readLines(trialsOf(folder), trialSchema).map(({ line }) => line);

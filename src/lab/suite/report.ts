@@ -5,8 +5,8 @@ import { formatBytes, formatMetric, formatSeconds, formatSignificant } from "../
 import { cell, document, downloads, numeric, swatch, table } from "../page.js";
 import { labelsOf } from "../race.js";
 import { describeTarget } from "../report.js";
+import { type RunRecord, readRun, runExists } from "../run-record.js";
 import { median } from "../score.js";
-import { type RunRecord, readRun, runExists } from "../store.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
 import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./record.js";
 import type { SuiteProblem, SuiteSettings } from "./settings.js";

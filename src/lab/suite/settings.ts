@@ -1,6 +1,7 @@
 /** What a suite is told to do, complete before it begins: written into suite.json, and the same when it is resumed. */
 import * as v from "valibot";
 import { UserError } from "../errors.js";
+import { count, natural } from "../numbers.js";
 import {
   engineSettingsSchema,
   optimizerSettingsSchema,
@@ -8,7 +9,6 @@ import {
   targetSchema,
 } from "../settings.js";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 
 export const suiteProblemSchema = v.strictObject({
@@ -33,7 +33,7 @@ export const suiteSettingsSchema = v.strictObject({
   /** Of a study: the first has the settings that suit the problem, the others quasi-random ones. */
   trials: count,
   studies: count,
-  seed: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(2 ** 30)),
+  seed: v.pipe(natural, v.maxValue(2 ** 30)),
   /** Seconds, by the clock of the engine, after which no further run is begun. */
   deadline: v.optional(positive),
   engine: engineSettingsSchema,

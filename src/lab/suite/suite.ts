@@ -11,11 +11,12 @@
  * nobody's time; where a policy learns by playing, that is. Since only the best trial of a study counts, a trial may take no longer than the best before it.
  * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
  */
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { findMethod } from "../../optimizers/registry.js";
 import { clocks } from "../../runtime/clock.js";
 import type { Runtime } from "../../runtime/runtime.js";
+import { makeFolder } from "../files.js";
 import { appendLine } from "../lines.js";
 import { whileLocked } from "../lock.js";
 import { describeEnvironment } from "../machine.js";
@@ -23,14 +24,13 @@ import type { Problem } from "../problem.js";
 import { loadProblem } from "../problems/registry.js";
 import { recordedRun } from "../recorded-run.js";
 import type { RunStatus } from "../run.js";
+import type { Measurement } from "../run-record.js";
 import { bestOf } from "../score.js";
 import { rangesOf, searchPoints } from "../search.js";
 import { suggestedFor } from "../session.js";
 import type { OptimizerSettings, RunSettings } from "../settings.js";
-import { beginFolder, type Measurement, makeFolder } from "../store.js";
 import {
   bestTrial,
-  fileOf,
   folderOf,
   isSlot,
   readSuite,
@@ -38,6 +38,7 @@ import {
   type Slot,
   type SuiteRecord,
   slotsOf,
+  suiteRecord,
   type Trial,
   trialsOf,
 } from "./record.js";
@@ -60,8 +61,8 @@ export async function runSuite(
 ): Promise<SuiteRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!existsSync(fileOf(folder))) await begin(openRuntime, folder, settings);
-    const trials = [...readTrials(folder)];
+    if (!suiteRecord.exists(folder)) await begin(openRuntime, folder, settings);
+    const trials = readTrials(folder);
     const keep = (trial: Trial) => {
       trials.push(trial);
       appendLine(trialsOf(folder), trial);
@@ -100,13 +101,7 @@ async function begin(
 ): Promise<void> {
   const runtime = await openRuntime();
   try {
-    beginFolder(folder, "suite.json", {
-      format: "thalweg-suite",
-      version: 1,
-      created: new Date().toISOString(),
-      settings,
-      environment: describeEnvironment(runtime),
-    });
+    suiteRecord.begin(folder, { settings, environment: describeEnvironment(runtime) });
   } finally {
     await runtime.close();
   }

@@ -5,9 +5,10 @@
  */
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
+import { parseJson, validate } from "../files.js";
 import type { Quality } from "../score.js";
 import { median } from "../score.js";
-import { optimizerSettingsSchema, parseJson, type Target, targetSchema, validate } from "../settings.js";
+import { optimizerSettingsSchema, type Target, targetSchema } from "../settings.js";
 
 const tunedSchema = v.strictObject({
   problem: v.string(),
