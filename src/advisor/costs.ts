@@ -106,7 +106,11 @@ const passes: Readonly<Record<Question, number>> = {
   divergences: 1,
 };
 
-/** FLOPs of the products of a gradient: three forward passes, but for the gradient by the first layer's input. */
+/**
+ * FLOPs of the products of a gradient: three forward passes, but for the gradient by the first layer's input.
+ *
+ *     gradientFlops(readLayerList("784-128-10"), 64)
+ */
 export function gradientFlops(model: Architecture, batch: number): number {
   const first = model.layers.find(({ kind }) => kind !== "scaleShift" && kind !== "other");
   const unwanted = first ? productFlops(first) : 0;
@@ -216,7 +220,11 @@ export function costsOf(
   };
 }
 
-/** All methods of the catalogue, as they are by default. */
+/**
+ * All methods of the catalogue, as they are by default.
+ *
+ *     allCosts(model, setting).filter(({ fits }) => fits).map(({ method }) => method)
+ */
 export const allCosts = (model: Architecture, setting: Setting): MethodCosts[] =>
   (Object.keys(optimizers) as OptimizerName[]).map((name) => costsOf(model, name, {}, setting));
 

@@ -25,7 +25,11 @@ export interface Architecture extends ModelShape {
   readonly notes: readonly string[];
 }
 
-/** FLOPs of the products of one example's forward pass. */
+/**
+ * FLOPs of the products of one example's forward pass.
+ *
+ *     forwardFlops(readLayerList("784-128-10"))   // 2·784·128 + 2·128·10 = 203,264
+ */
 export const forwardFlops = ({ layers, otherForwardFlops }: Architecture): number =>
   layers.reduce((sum, layer) => sum + productFlops(layer), otherForwardFlops);
 
@@ -35,7 +39,11 @@ export const productFlops = ({ kind, inputs, outputs, positions, arrays }: Layer
     ? 2 * (inputs - (arrays.length > 1 ? 1 : 0)) * outputs * positions
     : 0;
 
-/** Numbers that a backward pass needs of one example: every layer's output and what a nonlinearity makes of it. */
+/**
+ * Numbers that a backward pass needs of one example: every layer's output and what a nonlinearity makes of it.
+ *
+ *     activationsOf(readLayerList("784-128-10").layers)   // 2·128 + 2·10 = 276
+ */
 export const activationsOf = (layers: readonly LayerShape[]): number =>
   layers.reduce((sum, layer) => sum + layer.positions * activationsAt(layer), 0);
 
@@ -53,7 +61,11 @@ function activationsAt({ kind, inputs, outputs }: LayerShape): number {
   }
 }
 
-/** Σ in² + out² over dense layers and convolutions: the entries of their Kronecker factors. */
+/**
+ * Σ in² + out² over dense layers and convolutions, a bias being one more input: the entries of their Kronecker factors.
+ *
+ *     factorEntries(readLayerList("784-128-10"))   // 785² + 128² + 129² + 10²
+ */
 export const factorEntries = ({ layers }: ModelShape): number =>
   layers.reduce(
     (sum, { kind, inputs, outputs }) =>

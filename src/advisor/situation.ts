@@ -5,6 +5,11 @@ import type { MethodCosts, Setting } from "./costs.js";
 import type { Architecture } from "./model.js";
 import type { Question } from "./recommend.js";
 
+/**
+ * What a model may be trained for.
+ *
+ *     tasks.includes("fine-tuning")
+ */
 export const tasks = [
   "language-model",
   "image-classification",

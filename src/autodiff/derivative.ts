@@ -42,6 +42,9 @@ function checkFits(what: string, derivative: Maybe, tensor: Tensor): void {
  * `wrt` may be any tensors of the graph except numbers (kind "fill"), which operators read; what lies behind them is
  * constant. undefined stands for zero; integers have no derivative.
  *
+ *     const y = x.square();
+ *     const [dy] = pushforward([y], [x], [dx]);   // 2x·dx
+ *
  * @throws ShapeError when a tangent does not have the shape and dtype of its primal.
  */
 export function pushforward(
@@ -71,6 +74,8 @@ export function pushforward(
 /**
  * Vector–Jacobian product: Σ over outputs of (∂output/∂w)ᵀ·cotangent, for each w of `wrt`.
  * undefined stands for zero: of an output's cotangent, and of a result that the outputs do not depend on.
+ *
+ *     const [dx] = pullback([x.square()], [x], [c]);   // 2x·c
  *
  * @throws ShapeError when a cotangent does not have the shape and dtype of its output.
  */

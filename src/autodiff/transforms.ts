@@ -67,7 +67,13 @@ export function valueAndGrad<P extends Tree<Tensor>, Rest extends readonly unkno
   };
 }
 
-/** The gradient of f with respect to the first argument; see `valueAndGrad`. */
+/**
+ * The gradient of f with respect to the first argument; see `valueAndGrad`.
+ *
+ *     const slope = grad((x: Tensor) => x.square().sum())(x);   // 2x, with the shape and dtype of x
+ *
+ * @throws ShapeError when f does not return a scalar, or the first argument holds integers.
+ */
 export function grad<P extends Tree<Tensor>, Rest extends readonly unknown[]>(
   f: (parameters: P, ...rest: Rest) => Tensor,
 ): (parameters: P, ...rest: Rest) => P {
@@ -126,6 +132,11 @@ export function vjp<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(
 /**
  * f at the primals and its linear part: [f(x), t ↦ J·t]. What does not depend on t is traced once and shared by all
  * calls; `splitLinear` separates it in a program.
+ *
+ *     const [y, along] = linearize((x: Tensor) => x.matmul(w).tanh(), x);
+ *     const [first, second] = [along(u), along(v)];   // J·u and J·v of one forward pass
+ *
+ * @throws ShapeError when a tangent does not have the shape and dtype of its primal.
  */
 export function linearize<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(
   f: (...args: A) => R,
@@ -168,6 +179,8 @@ function basisOf(like: Tensor): Tensor {
 /**
  * Dense Jacobian with respect to the first argument, a tensor [...a], of a function → [...b]: shape [...b, ...a].
  * By rows (reverse) or columns (forward), whichever are fewer. For small sizes.
+ *
+ *     jacobian((x: Tensor) => w.matmul(x))(x);   // w itself: [3] → [2] has the Jacobian [2, 3]
  */
 export function jacobian<Rest extends readonly unknown[]>(
   f: (x: Tensor, ...rest: Rest) => Tensor,
@@ -184,7 +197,11 @@ export function jacobian<Rest extends readonly unknown[]>(
   };
 }
 
-/** Dense Hessian of a scalar function with respect to its first argument [...a]: shape [...a, ...a]. For small sizes. */
+/**
+ * Dense Hessian of a scalar function with respect to its first argument [...a]: shape [...a, ...a]. For small sizes.
+ *
+ *     hessian((x: Tensor) => x.matmul(a).inner(x).mul(0.5))(x);   // ½(a + aᵀ)
+ */
 export const hessian = <Rest extends readonly unknown[]>(
   f: (x: Tensor, ...rest: Rest) => Tensor,
 ): ((x: Tensor, ...rest: Rest) => Tensor) => jacobian(grad(f));

@@ -31,7 +31,11 @@ export interface ArrayShape {
   readonly shape: readonly number[];
 }
 
-/** n: how many numbers θ holds. */
+/**
+ * n: how many numbers θ holds.
+ *
+ *     parameterCount(readLayerList("784-128-10"))   // 101,770
+ */
 export const parameterCount = ({ layers }: ModelShape): number =>
   layers
     .flatMap(({ arrays }) => arrays)

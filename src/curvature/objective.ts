@@ -93,7 +93,14 @@ export interface Arguments {
   readonly buffers: readonly Buffer[];
 }
 
-/** Symbolic arguments for a program about this objective. */
+/**
+ * Symbolic arguments for a program about this objective: θ [n], the batch, the model's state if it has any, and the key;
+ * `inputs` are all of these in order, `buffers` the memory to bind them to.
+ *
+ *     const { parameters, batch, state, key, inputs, buffers } = argumentsOf(objective);
+ *     const { loss } = objective.trace(parameters, batch, state, key);
+ *     compile(objective.runtime, { inputs, outputs: [gradientOf(loss, parameters)] }, { inputs: buffers });
+ */
 export function argumentsOf(objective: Objective): Arguments {
   const parameters = input("parameters", objective.parameters);
   const batch = objective.batch.map((buffer, index) => input(`batch ${index}`, buffer));
@@ -202,6 +209,10 @@ export function createObjective(runtime: Runtime, options: ObjectiveOptions): Ob
   return objective;
 }
 
-/** ∇L(θ) [n] of a traced scalar: the gradients of the slices of θ, joined. Zeros where it does not depend on θ. */
+/**
+ * ∇L(θ) [n] of a traced scalar: the gradients of the slices of θ, joined. Zeros where it does not depend on θ.
+ *
+ *     gradientOf(objective.trace(parameters, batch, state, key).loss, parameters)
+ */
 export const gradientOf = (loss: Tensor, parameters: Tensor): Tensor =>
   orZeros(pullback([loss], [parameters], [full(loss, 1)])[0], parameters);

@@ -49,7 +49,11 @@ export function subset(data: Dataset, indices: ArrayLike<number>, name = data.na
   return { ...data, name, size: indices.length, inputs, targets };
 }
 
-/** The first `count` examples. */
+/**
+ * The first `count` examples, or all where there are no more.
+ *
+ *     take(digits().train, 500).size   // 500
+ */
 export const take = (data: Dataset, count: number): Dataset =>
   count >= data.size
     ? data

@@ -51,7 +51,13 @@ export function readIdx(path: string): IdxArray {
   return parseIdx(bytes, path);
 }
 
-/** The same from bytes; `name` is what messages call them. */
+/**
+ * The same from bytes, gzipped or not; `name` is what messages call them.
+ *
+ *     const { shape, data } = parseIdx(await readFile(path), path);
+ *
+ * @throws DataError when they are truncated, too long, or not IDX.
+ */
 export function parseIdx(source: Uint8Array, name: string): IdxArray {
   let bytes = source;
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
@@ -89,7 +95,11 @@ export function parseIdx(source: Uint8Array, name: string): IdxArray {
   return { shape, data };
 }
 
-/** Uint8 elements as an IDX file. */
+/**
+ * Uint8 elements, row-major, as an IDX file.
+ *
+ *     writeFileSync("images-idx3-ubyte", encodeIdx([2, 28, 28], pixels));   // pixels has 2·28·28 elements
+ */
 export function encodeIdx(shape: readonly number[], data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(4 + 4 * shape.length + data.length);
   const view = new DataView(bytes.buffer);

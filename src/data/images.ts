@@ -6,7 +6,13 @@ import type { Dataset, Split } from "./dataset.js";
 import { DataError } from "./error.js";
 import { readIdx } from "./idx.js";
 
-/** Pairs an image file with a label file. @throws DataError when they do not belong together. */
+/**
+ * Pairs an image file [size, height, width] with a label file [size], both uint8; pixels become f32 in [0, 1], labels i32.
+ *
+ *     readImages("letters", "images-idx3-ubyte", "labels-idx1-ubyte", ["a", "b", "c"])
+ *
+ * @throws DataError when they do not belong together.
+ */
 export function readImages(
   name: string,
   imagePath: string,
@@ -79,6 +85,8 @@ const fashionDirectory = "/usr/share/datasets/fashion-mnist";
 /**
  * Any directory with MNIST's four files (train-images-idx3-ubyte and so on, gzipped or not).
  *
+ *     const { train, test } = imageDirectory("kmnist", "/data/kmnist");
+ *
  * @throws DataError when one is missing or unusable.
  */
 export function imageDirectory(
@@ -112,6 +120,10 @@ export function imageDirectory(
 /**
  * Fashion-MNIST: 60,000 + 10,000 images of clothing, 28×28 (Xiao, Rasul, Vollgraf 2017).
  * From `directory`, or THALWEG_FASHION_MNIST, or where Debian's package dataset-fashion-mnist puts it.
+ *
+ *     fashionMnist().train.classes   // ["T-shirt/top", …]
+ *
+ * @throws DataError when it is not there.
  */
 export function fashionMnist(directory = process.env.THALWEG_FASHION_MNIST ?? fashionDirectory): Split {
   if (!existsSync(directory))

@@ -12,7 +12,11 @@ export function shuffle(order: Int32Array, seed: number): void {
   }
 }
 
-/** 0 … size − 1 in a seeded random order. */
+/**
+ * 0 … size − 1 in a seeded random order.
+ *
+ *     subset(data, shuffled(data.size, 7).subarray(0, 100))   // 100 examples at random
+ */
 export function shuffled(size: number, seed: number): Int32Array {
   const order = Int32Array.from({ length: size }, (_, i) => i);
   shuffle(order, seed);

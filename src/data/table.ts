@@ -16,7 +16,13 @@ export interface TableOptions {
   readonly standardised?: boolean;
 }
 
-/** Rows of fields; quotes may hold separators, line breaks and doubled quotes. */
+/**
+ * Rows of fields; quotes may hold separators, line breaks and doubled quotes.
+ *
+ *     parseCsv('name,price\n"Lee, Ann",3\n', "prices.csv")   // [["name", "price"], ["Lee, Ann", "3"]]
+ *
+ * @throws DataError when a quote is not closed.
+ */
 export function parseCsv(text: string, name: string): string[][] {
   const rows: string[][] = [];
   let row: string[] = [];

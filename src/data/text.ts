@@ -23,7 +23,11 @@ export function encodeText(name: string, text: string): Text {
   return { name, vocabulary, codes: Int32Array.from(characters, (character) => code.get(character)!) };
 }
 
-/** Herman Melville's "Moby Dick" (1851, in the public domain), shipped with this package: 1.2 million characters. */
+/**
+ * Herman Melville's "Moby Dick" (1851, in the public domain), shipped with this package: 1.2 million characters.
+ *
+ *     const { vocabulary, codes } = mobyDick();   // codes: i32, each the number of a character in the vocabulary
+ */
 export function mobyDick(): Text {
   const path = fileURLToPath(new URL("../../assets/moby-dick.txt.gz", import.meta.url));
   return encodeText("Moby Dick", gunzipSync(readFileSync(path)).toString("utf8"));

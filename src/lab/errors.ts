@@ -1,5 +1,10 @@
 /** Mistakes and mishaps that a person can mend: one line that names the value and the remedy, never a stack. */
 
+/**
+ * What a person can mend: a value and a remedy in one line.
+ *
+ *     throw new UserError(`"${folder}" is not empty; choose another folder with --out`);
+ */
 export class UserError extends Error {
   override readonly name = "UserError";
 }

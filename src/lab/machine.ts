@@ -27,6 +27,11 @@ export function packageVersion(): string {
   return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 }
 
+/**
+ * This machine and the versions on it.
+ *
+ *     describeMachine().processor
+ */
 export function describeMachine(): Machine {
   return {
     thalweg: packageVersion(),
@@ -38,6 +43,11 @@ export function describeMachine(): Machine {
   };
 }
 
+/**
+ * The machine, and the linear algebra and threads of a runtime.
+ *
+ *     describeEnvironment(await createRuntime()).blas
+ */
 export const describeEnvironment = (runtime: Runtime): Environment => ({
   ...describeMachine(),
   backend: runtime.blas.kind,

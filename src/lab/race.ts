@@ -118,12 +118,24 @@ export const safe = (label: string) =>
     .replaceAll(/^[-.]+|[-.]+$/g, "")
     .slice(0, 80) || "optimizer";
 
-/** The settings of a race that began in this folder. @throws UserError when there is none or it is damaged. */
+/**
+ * The settings of a race that began in this folder.
+ *
+ *     await runRace(runtime, problem, folder, readRaceSettings(folder));   // goes on
+ *
+ * @throws UserError when there is none or it is damaged.
+ */
 export function readRaceSettings(folder: string): RaceSettings {
   return record.read(folder).settings;
 }
 
-/** A race as its folder tells it, whether or not it has ended. */
+/**
+ * A race as its folder tells it, whether or not it has ended.
+ *
+ *     readRace("thalweg-runs/digits").scores[0]!.label   // the winner so far
+ *
+ * @throws UserError when there is none or it is damaged.
+ */
 export function readRace(folder: string): RaceRecord {
   const { created, settings, environment } = record.read(folder);
   const entries = entriesOf(folder, settings).map((entry) => ({
@@ -144,6 +156,9 @@ export function readRace(folder: string): RaceRecord {
 
 /**
  * Runs a race, or what is left of one, in its folder.
+ *
+ *     const problem = openProblem({ name: "digits-mlp", options: {} });
+ *     const { scores } = await runRace(runtime, problem, "races/digits", settings);
  *
  * @throws UserError when the folder holds something else or cannot be written.
  */

@@ -57,7 +57,11 @@ export interface ReportContext {
   readonly settings: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
-/** The report of a race, finished or not. */
+/**
+ * The report of a race, finished or not: one HTML page that needs nothing beside it.
+ *
+ *     writeFileSync("report.html", raceReport(readRace("races/digits"), { problem: summary, command, settings }));
+ */
 export function raceReport(race: RaceRecord, context: ReportContext): string {
   const labels = [...new Set(race.entries.map(({ entry }) => entry.label))];
   const groups = race.scores.map((score) => ({
@@ -100,7 +104,11 @@ export function raceReport(race: RaceRecord, context: ReportContext): string {
   );
 }
 
-/** The report of one run. */
+/**
+ * The report of one run, as that of a race.
+ *
+ *     writeFileSync("report.html", runReport(readRun("runs/cnn"), { problem: summary, command, settings }));
+ */
 export function runReport(run: RunRecord, context: ReportContext): string {
   const { name } = run.settings.optimizer;
   const quality = qualityOf(run.settings.limits);

@@ -168,7 +168,13 @@ export const runExists = runRecord.exists;
 /** Bytes: as much as one memory of a program can hold. */
 const largestCheckpoint = 2 ** 32;
 
-/** Reads a run. @throws UserError when there is none, or a file is damaged. */
+/**
+ * Reads a run, whether or not it has ended.
+ *
+ *     readRun("runs/one").measurements.at(-1)?.test.accuracy
+ *
+ * @throws UserError when there is none, or a file is damaged.
+ */
 export function readRun(folder: string): RunRecord {
   const { created, settings, environment } = runRecord.read(folder);
   return {

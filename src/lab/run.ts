@@ -59,6 +59,11 @@ export interface RunStatus {
 /** The loop gives way to signals and timers after so many seconds. */
 const patience = 0.03;
 
+/**
+ * Whether a measurement meets the target; one without the target's metric does not.
+ *
+ *     meets({ metric: "accuracy", value: 0.97, goal: "max" }, { accuracy: 0.971 })   // true
+ */
 export const meets = (target: Target, test: Readonly<Record<string, number>>): boolean => {
   const value = test[target.metric];
   if (value === undefined) return false;

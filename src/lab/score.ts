@@ -14,6 +14,11 @@ export type Outcome =
   | { readonly kind: "diverged"; readonly step: number }
   | { readonly kind: "unfinished" };
 
+/**
+ * How a run ended; what has no result yet, or was interrupted, is unfinished.
+ *
+ *     outcomeOf(readRun("runs/cnn").result)   // { kind: "reached", seconds: …, steps: …, gradients: … }
+ */
 export function outcomeOf(result: RunResult | undefined): Outcome {
   if (!result || result.reason === "interrupted") return { kind: "unfinished" };
   if (result.reached) {
@@ -71,6 +76,8 @@ export function median(values: readonly number[]): number {
 /**
  * The score of one optimizer. Every finished run counts: one that never arrived needed infinite time, so that the
  * median says what a typical seed needs, not what the lucky ones needed.
+ *
+ *     scoreOf("adam", runs.map(({ result }) => outcomeOf(result)), [0.971, 0.968])
  */
 export function scoreOf(label: string, outcomes: readonly Outcome[], bests: readonly number[]): Score {
   const finished = outcomes.filter((outcome) => outcome.kind !== "unfinished");
@@ -101,6 +108,8 @@ export function scoreOf(label: string, outcomes: readonly Outcome[], bests: read
 /**
  * Best first: by median time to the target, then by how many runs arrived, then by the best value; those without a
  * finished run come last.
+ *
+ *     rank(scores, { metric: "accuracy", goal: "max" })[0]!.label
  */
 export function rank(scores: readonly Score[], { goal }: Quality): Score[] {
   const last = (value: number) => (Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
@@ -116,7 +125,11 @@ export function rank(scores: readonly Score[], { goal }: Quality): Score[] {
   );
 }
 
-/** "3 of 3", "2 of 3, 1 diverged", "0 of 3, 3 not reached". */
+/**
+ * "3 of 3", "2 of 3, 1 diverged", "0 of 3, 3 not reached".
+ *
+ *     console.log(`${score.label}: ${describeReached(score)}`);
+ */
 export const describeReached = (score: Score): string =>
   [
     `${score.reached} of ${score.runs}`,

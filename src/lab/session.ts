@@ -15,6 +15,8 @@ import type { NamedArray } from "./tensors.js";
 /**
  * The optimizer as it runs on a problem: what is given, before what suits the problem, before its own defaults.
  *
+ *     optimizerFor(problem, { name: "adam", settings: { beta2: 0.99 } }).settings.learningRate   // the problem's
+ *
  * @throws SettingsError for an unknown name or setting, or a value out of range.
  */
 export const optimizerFor = (problem: Problem, { name, settings }: OptimizerSettings): Optimizer =>

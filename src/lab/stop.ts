@@ -1,4 +1,8 @@
-/** Why a run ended. The text of each reason is the sentence that people read. */
+/**
+ * Why a run ended. The text of each reason is the sentence that people read.
+ *
+ *     stopReasons[result.reason]
+ */
 export const stopReasons = {
   target: "The target was reached.",
   steps: "The step limit was reached.",

@@ -30,7 +30,10 @@ export interface RunStore {
 }
 
 /**
- * Begins a run in a new or empty folder.
+ * Begins a run in a new or empty folder, which is this process's until `close`.
+ *
+ *     const store = await createRun("runs/one", settings, describeEnvironment(runtime));
+ *     try { await train(store, session); } finally { store.close(); }
  *
  * @throws UserError when the folder holds something already, cannot be written, or is in use.
  */
@@ -52,6 +55,8 @@ export async function createRun(
 
 /**
  * Goes on with a run: measurements after the last checkpoint are dropped, since their steps run again.
+ *
+ *     const store = await resumeRun("runs/one", { steps: 4000 });
  *
  * @throws UserError when the folder holds no run, is damaged, or is in use.
  */

@@ -11,7 +11,11 @@ export interface NamedArray extends NDArray {
 const codes = { f32: "F32", f64: "F64", i32: "I32", bool: "I32" } as const;
 const dtypes = { F32: "f32", F64: "f64", I32: "i32" } as const;
 
-/** The file: 8 bytes of header length, the header (JSON, padded to 8 bytes), then the data in order. */
+/**
+ * The file: 8 bytes of header length, the header (JSON, padded to 8 bytes), then the data in order.
+ *
+ *     encodeTensors([{ name: "w", dtype: "f32", shape: [2], data: Float32Array.of(1, 2) }], { made: "by hand" })
+ */
 export function encodeTensors(
   arrays: readonly NamedArray[],
   metadata: Readonly<Record<string, string>>,
@@ -38,7 +42,13 @@ export function encodeTensors(
   return file;
 }
 
-/** @throws UserError naming the file and what is wrong with it. */
+/**
+ * The arrays and texts of a safetensors file.
+ *
+ *     const { arrays } = decodeTensors(readFileSync(path), path);
+ *
+ * @throws UserError naming the file and what is wrong with it.
+ */
 export function decodeTensors(
   file: Uint8Array,
   path: string,

@@ -121,6 +121,9 @@ const runSettingsOf = (settings: TuneSettings, optimizer: OptimizerSettings, see
 /**
  * Runs a search, or what is left of one, in its folder.
  *
+ *     const { trials } = await tune(runtime, problem, "searches/adam", settings);
+ *     trials[0]!.point;   // of the best
+ *
  * @throws UserError when the folder holds something else or cannot be written; SettingsError for unusable settings.
  */
 export async function tune(
@@ -237,6 +240,9 @@ const places = 5;
 /**
  * Moves each range's setting through five values, the others as in `base`, with the whole budget: no target ends a run,
  * and none is ended early.
+ *
+ *     const rows = await sensitivity(runtime, problem, record, record.trials[0]!.optimizer);
+ *     rows[0]!.perDecade;   // change of the quality per factor of ten of that setting
  *
  * @throws UserError when the folder cannot be written.
  */

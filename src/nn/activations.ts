@@ -15,27 +15,68 @@ export const activation = (kind: string, f: (x: Tensor) => Tensor): Layer =>
     apply: (_parameters, x) => f(x),
   });
 
-/** max(x, 0), with derivative 0 at 0. */
+/**
+ * max(x, 0), with derivative 0 at 0.
+ *
+ *     sequential(dense(128), relu())
+ */
 export const relu = (): Layer => activation("relu", (x) => x.relu());
-/** x where positive, else slope·x (Maas, Hannun, Ng 2013). */
+/**
+ * x where positive, else slope·x (Maas, Hannun, Ng 2013).
+ *
+ *     sequential(dense(128), leakyRelu(0.1))
+ */
 export const leakyRelu = (slope = 0.01): Layer =>
   activation("leakyRelu", (x) => x.gt(0).select(x, x.mul(slope)));
-/** x where positive, else α(eˣ − 1) (Clevert, Unterthiner, Hochreiter 2015). */
+/**
+ * x where positive, else α(eˣ − 1) (Clevert, Unterthiner, Hochreiter 2015).
+ *
+ *     sequential(dense(128), elu())
+ */
 export const elu = (alpha = 1): Layer =>
   activation("elu", (x) => x.gt(0).select(x, x.min(0).expm1().mul(alpha)));
+/**
+ * (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ).
+ *
+ *     sequential(dense(128), tanh())
+ */
 export const tanh = (): Layer => activation("tanh", (x) => x.tanh());
-/** 1/(1 + e⁻ˣ). */
+/**
+ * 1/(1 + e⁻ˣ). A binary classifier needs none: its loss takes logits.
+ *
+ *     sequential(dense(128), sigmoid())
+ */
 export const sigmoid = (): Layer => activation("sigmoid", (x) => x.sigmoid());
-/** log(1 + eˣ). */
+/**
+ * log(1 + eˣ), without overflow.
+ *
+ *     sequential(dense(1), softplus())   // a positive number
+ */
 export const softplus = (): Layer => activation("softplus", (x) => x.softplus());
-/** x·sigmoid(x) (Elfwing, Uchibe, Doya 2017; "swish"). */
+/**
+ * x·sigmoid(x) (Elfwing, Uchibe, Doya 2017; "swish").
+ *
+ *     sequential(dense(128), silu())
+ */
 export const silu = (): Layer => activation("silu", (x) => x.silu());
-/** x·Φ(x), exact or by tanh (Hendrycks & Gimpel 2016). */
+/**
+ * x·Φ(x), exact or by tanh (Hendrycks & Gimpel 2016).
+ *
+ *     gelu("tanh")   // as in GPT-2
+ */
 export const gelu = (approximation: "none" | "tanh" = "none"): Layer =>
   activation("gelu", (x) => x.gelu(approximation));
-/** sin(ωx): periodic activations (Sitzmann et al. 2020, "SIREN"). */
+/**
+ * sin(ωx): periodic activations (Sitzmann et al. 2020, "SIREN").
+ *
+ *     sequential(dense(64), sine(30), dense(1))
+ */
 export const sine = (frequency = 1): Layer => activation("sine", (x) => x.mul(frequency).sin());
-/** Probabilities along the last axis. Losses take logits, so that a classifier needs none. */
+/**
+ * Probabilities along the last axis. Losses take logits, so that a classifier needs none.
+ *
+ *     sequential(dense(10), softmax())   // probabilities to read, not to train
+ */
 export const softmax = (): Layer => activation("softmax", (x) => x.softmax(-1));
 
 /**

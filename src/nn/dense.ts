@@ -31,7 +31,11 @@ export function dense(units: number, options: DenseOptions = {}): Layer<Affine> 
   });
 }
 
-/** Variables of an affine map [in → out]. */
+/**
+ * Variables of an affine map [in → out]: weight [in, out], and bias [out] unless it is false.
+ *
+ *     declare: ([width]) => ({ parameters: { query: affineVariables(width!, 64) }, state: {}, outputShape: [64] })
+ */
 export function affineVariables(
   inputs: number,
   outputs: number,
@@ -44,6 +48,8 @@ export function affineVariables(
 /**
  * x [..., in] · weight [in, out] + bias [out], marked as a dense layer of that name. For layers that contain affine
  * maps: each use is marked, a weight used twice shows as two uses.
+ *
+ *     apply: ({ query }, x) => affine(query, x, "query")
  */
 export function affine({ weight, bias }: Affine, x: Tensor, name: string): Tensor {
   const product = x.matmul(weight);

@@ -31,6 +31,10 @@ export const embedding = (
 /**
  * Adds a learned vector for each position: [batch, positions, width] → the same (Gehring et al. 2017; Devlin et al.
  * 2018). Parameter: table [length, width]; `length` is the number of positions unless more are to be learned.
+ *
+ *     sequential(embedding(65, 128), positionalEmbedding({ length: 256 }))
+ *
+ * @throws ShapeError when an example has more positions than `length`.
  */
 export const positionalEmbedding = (
   options: { readonly length?: number; readonly table?: Initialiser } = {},

@@ -19,26 +19,54 @@ function filled(shape: Shape, dtype: DType, value: () => number): NDArray {
   return { dtype, shape, data };
 }
 
-/** Every element is `value`. */
+/**
+ * Every element is `value`.
+ *
+ *     dense(1, { bias: initialisers.constant(0.5) })
+ */
 export const constant =
   (value: number): Initialiser =>
   (_random, shape, dtype) =>
     filled(shape, dtype, () => value);
+/**
+ * Every element is 0: what biases begin with.
+ *
+ *     dense(10, { weight: initialisers.zeros() })
+ */
 export const zeros = (): Initialiser => constant(0);
+/**
+ * Every element is 1: what the scales of norms begin with.
+ *
+ *     ({ scale: { shape: [width], initialise: initialisers.ones() } })   // a variable of a layer of one's own
+ */
 export const ones = (): Initialiser => constant(1);
 
-/** Normal with the given standard deviation and mean. */
+/**
+ * Normal with the given standard deviation and mean.
+ *
+ *     embedding(65, 128, { table: initialisers.normal(0.02) })
+ */
 export const normal =
   (deviation = 1, mean = 0): Initialiser =>
   (random, shape, dtype) =>
     filled(shape, dtype, () => random.normal(mean, deviation));
-/** Uniform on [low, high). */
+/**
+ * Uniform on [low, high).
+ *
+ *     dense(64, { weight: initialisers.uniform(-1 / 32, 1 / 32) })
+ */
 export const uniform =
   (low = -1, high = 1): Initialiser =>
   (random, shape, dtype) =>
     filled(shape, dtype, () => random.uniform(low, high));
 
-/** Inputs that reach one output and outputs that one input reaches, of a weight [..., in, out]. */
+/**
+ * Inputs that reach one output and outputs that one input reaches, of a weight [..., in, out].
+ *
+ *     fans([3, 3, 16, 32])   // { fanIn: 144, fanOut: 288 }
+ *
+ * @throws ShapeError for fewer than two axes.
+ */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2)
     throw new ShapeError(`initialiser: fans need a weight [..., in, out], not ${formatShape(shape)}`);
@@ -63,23 +91,50 @@ const glorot: Variance = ({ fanIn, fanOut }) => 2 / (fanIn + fanOut);
 const he: Variance = ({ fanIn }) => 2 / fanIn;
 const lecun: Variance = ({ fanIn }) => 1 / fanIn;
 
-/** Variance 2/(fanIn + fanOut): Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks" ("Xavier"). */
+/**
+ * Variance 2/(fanIn + fanOut): Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural
+ * networks" ("Xavier").
+ *
+ *     dense(128, { weight: initialisers.glorotNormal() })
+ */
 export const glorotNormal = (): Initialiser => scaledNormal(glorot);
-/** Uniform with variance 2/(fanIn + fanOut): Glorot & Bengio 2010, equation 16. */
+/**
+ * Uniform with variance 2/(fanIn + fanOut): Glorot & Bengio 2010, equation 16. The default of `dense`.
+ *
+ *     conv2d(32, 3, { weight: initialisers.glorotUniform() })
+ */
 export const glorotUniform = (): Initialiser => scaledUniform(glorot);
-/** Variance 2/fanIn, for ReLU: He, Zhang, Ren, Sun 2015, "Delving Deep into Rectifiers", equation 10. */
+/**
+ * Variance 2/fanIn, for ReLU: He, Zhang, Ren, Sun 2015, "Delving Deep into Rectifiers", equation 10.
+ *
+ *     dense(128, { weight: initialisers.heNormal() })
+ */
 export const heNormal = (): Initialiser => scaledNormal(he);
-/** Uniform with variance 2/fanIn: He et al. 2015. */
+/**
+ * Uniform with variance 2/fanIn: He et al. 2015.
+ *
+ *     dense(128, { weight: initialisers.heUniform() })
+ */
 export const heUniform = (): Initialiser => scaledUniform(he);
-/** Variance 1/fanIn: LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", equation 16. */
+/**
+ * Variance 1/fanIn: LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", equation 16.
+ *
+ *     dense(128, { weight: initialisers.lecunNormal() })
+ */
 export const lecunNormal = (): Initialiser => scaledNormal(lecun);
-/** Uniform with variance 1/fanIn: LeCun et al. 1998. */
+/**
+ * Uniform with variance 1/fanIn: LeCun et al. 1998.
+ *
+ *     dense(128, { weight: initialisers.lecunUniform() })
+ */
 export const lecunUniform = (): Initialiser => scaledUniform(lecun);
 
 /**
  * gain · Q with orthonormal columns (rows, where there are more columns), uniformly distributed: Gram–Schmidt on a
  * Gaussian matrix, so that R has a positive diagonal (Saxe, McClelland, Ganguli 2013; Mezzadri 2007). A weight
  * [..., in, out] is taken as the matrix [fanIn, out].
+ *
+ *     rnn(50, { recurrent: initialisers.orthogonal() })
  */
 export const orthogonal =
   (gain = 1): Initialiser =>
@@ -98,6 +153,8 @@ export const orthogonal =
  * Each output has `count` incoming weights, N(0, deviation²), and zeros else: units that are far from linear, and differ,
  * however wide the layer before is (Martens 2010, "Deep learning via Hessian-free optimization", section 5). For weights
  * [in, out].
+ *
+ *     dense(400, { weight: initialisers.sparse(15) })
  */
 export const sparse =
   (count = 15, deviation = 1): Initialiser =>

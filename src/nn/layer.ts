@@ -78,7 +78,11 @@ export function layer<P extends Tree<Tensor>>(definition: Omit<Layer<P>, "init">
   };
 }
 
-/** Draws the values of a declaration, each variable from its own stream. */
+/**
+ * Draws the values of a declaration, each variable from its own stream.
+ *
+ *     const { parameters } = initialise(dense(10).declare([784]), random(0), "f32");   // weight [784, 10], bias [10]
+ */
 export function initialise(declaration: Declaration, random: Random, dtype: DType): Initial {
   const draw = (tree: Tree<Variable>) =>
     mapTree<Variable, NDArray>(tree, isVariable, (variable, name) =>
@@ -91,7 +95,11 @@ export function initialise(declaration: Declaration, random: Random, dtype: DTyp
   };
 }
 
-/** The variables of a layer inside another, with their random streams below `stream`. */
+/**
+ * The variables of a layer inside another, with their random streams below `stream`.
+ *
+ *     parameters: { inner: within("inner", dense(8).declare(inputShape).parameters) }
+ */
 export const within = (stream: string, variables: Tree<Variable>): Tree<Variable> =>
   mapTree<Variable, Variable>(variables, isVariable, (variable, name) => ({
     ...variable,

@@ -37,6 +37,11 @@ export interface Layout {
   flattenTensors(tree: Tree<Tensor>): Tensor;
 }
 
+/**
+ * Whether a value has a dtype and a shape, as tensors, arrays and buffers do.
+ *
+ *     isSpec({ dtype: "f32", shape: [3] })   // true
+ */
 export const isSpec = (value: unknown): value is Spec =>
   typeof value === "object" &&
   value !== null &&
@@ -45,6 +50,11 @@ export const isSpec = (value: unknown): value is Spec =>
   "shape" in value &&
   Array.isArray(value.shape);
 
+/**
+ * Whether a value is an array with its numbers.
+ *
+ *     leavesOf(parameters, isNDArray)   // [{ name: "layers.0.weight", value: … }, …]
+ */
 export const isNDArray = (value: unknown): value is NDArray =>
   isSpec(value) && "data" in value && ArrayBuffer.isView(value.data);
 

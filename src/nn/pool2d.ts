@@ -27,7 +27,11 @@ export const maxPool2d = (size: Pair, options: WindowOptions = {}): Layer =>
 export const avgPool2d = (size: Pair, options: WindowOptions = {}): Layer =>
   pool("avgPool2d", size, options, (tiles, axes) => tiles.mean(axes), meanOfPatches);
 
-/** Mean over all positions: [batch, h, w, c] → [batch, c] (Lin, Chen, Yan 2013, "Network in Network"). */
+/**
+ * Mean over all positions: [batch, h, w, c] → [batch, c] (Lin, Chen, Yan 2013, "Network in Network").
+ *
+ *     sequential(conv2d(32, 3), relu(), globalAveragePool2d(), dense(10))
+ */
 export const globalAveragePool2d = (): Layer =>
   layer({
     kind: "globalAveragePool2d",

@@ -84,7 +84,11 @@ function finalize(word: number): number {
   return (h ^ (h >>> 16)) | 0;
 }
 
-/** A non-negative 31-bit number for a text (FNV-1a): the stream number of a random tensor. */
+/**
+ * A non-negative 31-bit number for a text (FNV-1a): the stream number of a random tensor.
+ *
+ *     uniform(key, streamNumber("layers.2.dropout"), x.shape)
+ */
 export function streamNumber(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++)

@@ -11,7 +11,11 @@ import { Tensor } from "../tensor/tensor.js";
 export const uniform = (key: Tensor, stream: number, shape: Shape, dtype: DType = "f32"): Tensor =>
   Tensor.source({ kind: "random", stream }, { dtype, shape }, key);
 
-/** Standard normal, from two uniforms (Box & Muller 1958): √(−2 ln(1 − u)) · cos 2πv. Uses streams 2s and 2s + 1. */
+/**
+ * Standard normal, from two uniforms (Box & Muller 1958): √(−2 ln(1 − u)) · cos 2πv. Uses streams 2s and 2s + 1.
+ *
+ *     const noisy = x.add(normal(key, 5, x.shape, x.dtype).mul(0.1));
+ */
 export function normal(key: Tensor, stream: number, shape: Shape, dtype: DType = "f32"): Tensor {
   const u = uniform(key, 2 * stream, shape, dtype);
   const v = uniform(key, 2 * stream + 1, shape, dtype);
@@ -23,13 +27,19 @@ export function normal(key: Tensor, stream: number, shape: Shape, dtype: DType =
     .mul(v.mul(2 * Math.PI).cos());
 }
 
-/** 1 with the given probability, else 0; shape and dtype of `probability`. */
+/**
+ * 1 with the given probability, else 0; shape and dtype of `probability`.
+ *
+ *     bernoulli(key, 0, logits.sigmoid())
+ */
 export const bernoulli = (key: Tensor, stream: number, probability: Tensor): Tensor =>
   uniform(key, stream, probability.shape, probability.dtype).lt(probability).cast(probability.dtype);
 
 /**
  * Class numbers, i32 [...], drawn from probabilities [..., classes] by inverting the cumulative distribution:
  * one uniform a draw.
+ *
+ *     categorical(key, 0, logits.softmax())   // f32 [batch, 10] → i32 [batch]
  */
 export function categorical(key: Tensor, stream: number, probabilities: Tensor): Tensor {
   const shape = probabilities.shape.slice(0, -1);

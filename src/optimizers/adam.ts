@@ -17,7 +17,11 @@ import { firstOrderMethod, rateOptions } from "./method.js";
 import { decayRate, flag, notNegative, positive } from "./settings.js";
 import { type Transform, zeroVector } from "./transform.js";
 
-/** 1 − βᵗ, without losing digits where βᵗ is close to 1. */
+/**
+ * 1 − βᵗ, without losing digits where βᵗ is close to 1.
+ *
+ *     mean.div(biasCorrection(0.9, step))   // m̂; step is t = 1, 2, …, a scalar
+ */
 export const biasCorrection = (beta: number, step: Tensor): Tensor =>
   beta === 0 ? full(step, 1) : step.mul(Math.log(beta)).expm1().neg();
 
@@ -74,6 +78,9 @@ export const adamOptions = {
   amsgrad: flag(false, "divide by the largest mean square so far"),
 };
 
+/**
+ *     adam.create({ learningRate: 1e-3, beta2: 0.99, schedule: "cosine", decaySteps: 2000 }).start(objective).step();
+ */
 export const adam = firstOrderMethod(
   {
     name: "adam",

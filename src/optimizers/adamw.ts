@@ -13,6 +13,9 @@ import { decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { choice, notNegative } from "./settings.js";
 
+/**
+ *     adamw.create({ learningRate: 2e-3, weightDecay: 0.1, warmupSteps: 100 }).start(objective).step();
+ */
 export const adamw = firstOrderMethod(
   {
     name: "adamw",

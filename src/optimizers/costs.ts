@@ -46,6 +46,11 @@ export interface Costs {
   readonly evaluations: Readonly<Partial<Record<Question, number>>>;
 }
 
+/**
+ * Elements of all terms.
+ *
+ *     4 * total(adam.costs(modelShapeOf(objective)).state)   // bytes of state in f32
+ */
 export const total = (terms: readonly { readonly elements: number }[]): number =>
   terms.reduce((sum, { elements }) => sum + elements, 0);
 

@@ -12,7 +12,11 @@ import { stateless, type Transform, type TransformContext } from "./transform.js
 /** Which arrays of the parameters are meant. */
 export type Mask = (entry: Pick<Entry, "name" | "shape">) => boolean;
 
-/** Masks by name: `matrices` leaves out biases, gains and other arrays with fewer than two axes. */
+/**
+ * Masks by name: `matrices` leaves out biases, gains and other arrays with fewer than two axes.
+ *
+ *     decoupledDecay(0.1, masks.matrices)
+ */
 export const masks = {
   all: () => true,
   matrices: ({ shape }) => shape.length >= 2,
@@ -42,7 +46,13 @@ function addPenalty(name: string, strength: number, mask: Mask): Transform {
   });
 }
 
-/** d ← d + λ·mask·θ, first in a chain: the gradient of L(θ) + ½λ‖mask·θ‖². */
+/**
+ * d ← d + λ·mask·θ, first in a chain: the gradient of L(θ) + ½λ‖mask·θ‖².
+ *
+ *     chain(l2(1e-4), traceMomentum({ decay: 0.9 }))
+ *
+ * @throws RangeError when λ is negative or not finite.
+ */
 export const l2 = (strength: number, mask: Mask = masks.all): Transform => addPenalty("l2", strength, mask);
 
 /**

@@ -17,7 +17,11 @@ import type { Optimizer, StepReport, Training } from "./optimizer.js";
 import type { Schedule } from "./schedule.js";
 import { stateless, type Transform } from "./transform.js";
 
-/** d ← s(t − 1)·d, for a schedule s inside a chain. */
+/**
+ * d ← s(t − 1)·d, for a schedule s inside a chain.
+ *
+ *     chain(scaleByAdam(), scaleBySchedule(linear({ from: 1, to: 0.1, steps: 1000 })))
+ */
 export const scaleBySchedule = (schedule: Schedule): Transform =>
   stateless("scale", (direction, { step }) => direction.mul(schedule(step.sub(1))));
 
@@ -65,7 +69,13 @@ export interface FirstOrderStep {
   }[];
 }
 
-/** Inputs: θ, batch, model state (if any), key, t (i32), transforms' state. See `FirstOrderStep` for the outputs. */
+/**
+ * One step as a program. Inputs: θ, batch, model state (if any), key, t (i32), transforms' state. See `FirstOrderStep` for
+ * the outputs.
+ *
+ *     const { program } = traceFirstOrderStep(objective, scaleByAdam(), constant(1e-3));
+ *     cost(program).bytes;   // of the whole training step
+ */
 export function traceFirstOrderStep(
   objective: Objective,
   transform: Transform,

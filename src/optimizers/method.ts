@@ -62,7 +62,11 @@ export interface Method<O extends Options = Options> extends About<O> {
   costs(shape: ModelShape, settings?: Partial<SettingsOf<O>>, batch?: number): Costs;
 }
 
-/** A method from its declaration. */
+/**
+ * A method from its declaration: the entry in the catalogue, and how settings that have been read become an optimizer.
+ *
+ *     export const newton = defineMethod({ name: "newton", options, … }, (settings) => newtonOptimizer(settings));
+ */
 export function defineMethod<O extends Options>(
   about: About<O>,
   build: (settings: SettingsOf<O>) => Optimizer,
@@ -77,7 +81,11 @@ export function defineMethod<O extends Options>(
   };
 }
 
-/** Settings of the learning rate and of clipping: every first-order method has these. */
+/**
+ * Settings of the learning rate and of clipping: every first-order method has these.
+ *
+ *     const options = { ...rateOptions(0.1, [0.01, 1]), l2: notNegative(0, "λ: adds λθ to the gradient") };
+ */
 export const rateOptions = (learningRate: number, typical: readonly [from: number, to: number]) =>
   ({
     learningRate: positive(learningRate, "step size η; the peak, where it follows a schedule", {
@@ -101,7 +109,13 @@ export const rateOptions = (learningRate: number, typical: readonly [from: numbe
   }) satisfies Options;
 type RateSettings = SettingsOf<ReturnType<typeof rateOptions>>;
 
-/** @throws SettingsError when the schedule needs a length and none is given. */
+/**
+ * The schedule that `rateOptions` describe.
+ *
+ *     scheduleOf("sgd", sgd.defaults);   // constant(0.1)
+ *
+ * @throws SettingsError when the schedule needs a length and none is given.
+ */
 export function scheduleOf(method: string, settings: RateSettings): Schedule {
   const { learningRate: rate, schedule, decaySteps: steps, decayFactor: factor } = settings;
   if (schedule !== "constant" && steps === 0)
@@ -122,7 +136,11 @@ export function scheduleOf(method: string, settings: RateSettings): Schedule {
   return settings.warmupSteps > 0 ? warmUp(settings.warmupSteps, main) : main;
 }
 
-/** A first-order method: clipping as set, then the method's transforms, then the learning rate as set. */
+/**
+ * A first-order method: clipping as set, then the method's transforms, then the learning rate as set.
+ *
+ *     export const sgd = firstOrderMethod({ name: "sgd", options, … }, ({ l2: strength }) => [l2(strength)]);
+ */
 export function firstOrderMethod<O extends ReturnType<typeof rateOptions> & Options>(
   about: About<O>,
   transforms: (settings: SettingsOf<O>) => readonly (Transform | undefined)[],

@@ -55,6 +55,9 @@ export const momentumOptions = {
   l2: notNegative(0, "λ: adds λθ to the gradient", { typical: [1e-6, 0.001], sensitivity: "low" }),
 };
 
+/**
+ *     momentum.create({ learningRate: 0.03, momentum: 0.9 }).start(objective).step();
+ */
 export const momentum = firstOrderMethod(
   {
     name: "momentum",

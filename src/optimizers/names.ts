@@ -44,7 +44,11 @@ export function nearestNames(unknown: string, known: readonly string[], most = 3
     .map((entry) => entry.name);
 }
 
-/** "; did you mean a or b?", or nothing. */
+/**
+ * "; did you mean a or b?", or nothing.
+ *
+ *     didYouMean("adma", ["adam", "sgd"])   // "; did you mean adam?"
+ */
 export function didYouMean(unknown: string, known: readonly string[]): string {
   const near = nearestNames(unknown, known);
   return near.length > 0 ? `; did you mean ${near.join(" or ")}?` : "";

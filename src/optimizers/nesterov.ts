@@ -14,6 +14,9 @@ import { l2 } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
 import { momentumOptions, traceMomentum } from "./momentum.js";
 
+/**
+ *     nesterov.create({ learningRate: 0.03 }).start(objective).step();
+ */
 export const nesterov = firstOrderMethod(
   {
     name: "nesterov",

@@ -31,6 +31,11 @@ import { soap } from "./soap.js";
 import { sophia } from "./sophia.js";
 import { switchToMethod } from "./switch-to.js";
 
+/**
+ * Every method by its name.
+ *
+ *     optimizers.kfac.create({ learningRate: 0.06 }).start(objective).step();
+ */
 export const optimizers = {
   sgd,
   momentum,
@@ -64,6 +69,9 @@ export type OptimizerName = keyof typeof optimizers;
 
 /**
  * The method of that name.
+ *
+ *     findMethod("kfac").options.damping!.default
+ *
  * @throws SettingsError naming the nearest ones.
  */
 export function findMethod(name: string): Method {

@@ -72,21 +72,45 @@ const numbers =
  *     positive(0.1, "η: length of a step", { typical: [0.01, 1], sensitivity: "high" })
  */
 export const positive = numbers("number", "log", "a number above 0", (x) => x > 0);
+/**
+ * A number of at least 0; for what can be switched off.
+ *
+ *     notNegative(0, "λ: weight decay", { typical: [1e-6, 0.1], sensitivity: "low" })
+ */
 export const notNegative = numbers("number", "log", "a number of at least 0", (x) => x >= 0);
-/** For the decay of averages: 0 ≤ β < 1. */
+/**
+ * For the decay of averages: 0 ≤ β < 1.
+ *
+ *     decayRate(0.9, "β: how much of the mean gradient is kept", { typical: [0.8, 0.98], sensitivity: "low" })
+ */
 export const decayRate = numbers(
   "number",
   "complement",
   "a number from 0 to below 1",
   (x) => x >= 0 && x < 1,
 );
+/**
+ * A number from 0 to 1.
+ *
+ *     fraction(0, "for cosine and linear")
+ */
 export const fraction = numbers("number", "linear", "a number from 0 to 1", (x) => x >= 0 && x <= 1);
+/**
+ * A whole number of at least 0.
+ *
+ *     count(0, "updates over which η rises linearly to its peak; 0 for none")
+ */
 export const count = numbers(
   "count",
   "log",
   "a whole number of at least 0",
   (x) => Number.isInteger(x) && x >= 0,
 );
+/**
+ * A whole number of at least 1.
+ *
+ *     positiveCount(20, "iterations of conjugate gradients", { typical: [5, 200], sensitivity: "medium" })
+ */
 export const positiveCount = numbers(
   "count",
   "log",
@@ -94,6 +118,11 @@ export const positiveCount = numbers(
   (x) => Number.isInteger(x) && x >= 1,
 );
 
+/**
+ * Yes or no; "true" and "false" as text.
+ *
+ *     flag(false, "divide by the largest mean square so far")
+ */
 export const flag = (fallback: boolean, about: string): Option<boolean> => ({
   kind: "flag",
   default: fallback,
@@ -103,6 +132,11 @@ export const flag = (fallback: boolean, about: string): Option<boolean> => ({
     given === true || given === "true" ? true : given === false || given === "false" ? false : undefined,
 });
 
+/**
+ * One of several names.
+ *
+ *     choice("f32", ["f32", "f64"], "numbers of the model")
+ */
 export const choice = <const T extends string>(
   fallback: NoInfer<T>,
   choices: readonly T[],
@@ -116,6 +150,11 @@ export const choice = <const T extends string>(
   read: (given) => choices.find((option) => option === given),
 });
 
+/**
+ * A text; `range` says in words what `allowed` accepts.
+ *
+ *     text("", "where the images are", "the path of a directory")
+ */
 export const text = (
   fallback: string,
   about: string,
@@ -133,7 +172,11 @@ export const text = (
   },
 });
 
-/** What was given of a method's settings is unusable; the message says why and what to do. */
+/**
+ * What was given of a method's settings is unusable; the message says why and what to do.
+ *
+ *     adam.create({ beta1: 2 });   // SettingsError: adam: beta1 is 2; use a number from 0 to below 1 (default 0.9)
+ */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
@@ -145,6 +188,9 @@ const partOf = (name: string) => name.slice(0, name.lastIndexOf(".") + 1);
 
 /**
  * Complete settings from those given.
+ *
+ *     readSettings("sgd", { learningRate: positive(0.1, "η") }, { learningRate: "0.3" })   // { learningRate: 0.3 }
+ *
  * @throws SettingsError for an unknown name (with the nearest ones) or a value out of range.
  */
 export function readSettings<O extends Options>(

@@ -10,6 +10,9 @@ import { l2 } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { notNegative } from "./settings.js";
 
+/**
+ *     sgd.create({ learningRate: 0.3, clipNorm: 1 }).start(objective).step();
+ */
 export const sgd = firstOrderMethod(
   {
     name: "sgd",

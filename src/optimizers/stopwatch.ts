@@ -1,7 +1,11 @@
 /** Where the time of a step goes: a report's `seconds`, for methods whose step is more than one program. */
 import type { Clock } from "../runtime/clock.js";
 
-/** The parts of a step, and what belongs to each. What is in one program counts as the part that comes last here. */
+/**
+ * The parts of a step, and what belongs to each. What is in one program counts as the part that comes last here.
+ *
+ *     for (const [phase, seconds] of Object.entries(training.step().seconds ?? {})) console.log(phases[phase], seconds);
+ */
 export const phases = {
   evaluation: "loss and gradient",
   curvature: "factors, diagonals, dense matrices, products of conjugate gradients",

@@ -44,7 +44,11 @@ export interface Transform {
   update(direction: Tensor, state: Readonly<Record<string, Tensor>>, context: TransformContext): Transformed;
 }
 
-/** A transform without state. */
+/**
+ * A transform without state.
+ *
+ *     const sign = stateless("sign", (direction) => direction.sign());
+ */
 export function stateless(
   name: string,
   update: (direction: Tensor, context: TransformContext) => Tensor,

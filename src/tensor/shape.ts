@@ -1,7 +1,11 @@
 /** Static shape of a tensor: its extent along each axis; `[]` is a scalar. */
 export type Shape = readonly number[];
 
-/** A mistake in shapes, dtypes or arguments of a tensor operation; the message names them and the user's line. */
+/**
+ * A mistake in shapes, dtypes or arguments of a tensor operation; the message names them and the user's line.
+ *
+ *     zeros([2]).add(zeros([3]));   // ShapeError: add: shapes [2] and [3] do not broadcast (at …/mine.ts:4:10)
+ */
 export class ShapeError extends Error {
   override readonly name = "ShapeError";
   constructor(message: string) {

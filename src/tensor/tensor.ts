@@ -409,31 +409,63 @@ function broadcast(operation: string, first: Operand, second: Operand): Tensor[]
   return [a.expand(shape), b.expand(shape)];
 }
 
-/** A tensor of one value, with the shape and dtype of `like`. */
+/**
+ * A tensor of one value, with the shape and dtype of `like`.
+ *
+ *     full({ dtype: "f32", shape: [2, 3] }, 0.5)
+ */
 export function full(like: Spec, value: number): Tensor {
   return Tensor.source({ kind: "fill", value }, like);
 }
+/**
+ *     zeros([128])   // f32 [128]
+ */
 export const zeros = (shape: Shape, dtype: DType = "f32"): Tensor => full({ shape, dtype }, 0);
+/**
+ *     ones([], "f64")   // a scalar
+ */
 export const ones = (shape: Shape, dtype: DType = "f32"): Tensor => full({ shape, dtype }, 1);
 
-/** A literal that becomes part of the program. */
+/**
+ * A literal that becomes part of the program: an array, or numbers in nested lists, f32 unless they are told otherwise.
+ *
+ *     constant([[1, 2], [3, 4]], "f64")   // f64 [2, 2]
+ */
 export function constant(value: NDArray | Nested, dtype?: DType): Tensor {
   const literalArray =
     typeof value === "object" && "data" in value ? value : array(value as Nested, undefined, dtype);
   return Tensor.source({ kind: "constant", value: literalArray }, literalArray);
 }
-/** A named hole that gets its value when the program runs. */
+/**
+ * A named hole that gets its value when the program runs. `trace` makes them; by hand:
+ *
+ *     const x = input("x", { dtype: "f32", shape: [3] });
+ *     const program = { inputs: [x], outputs: [x.square().sum()] };
+ */
 export function input(name: string, spec: Spec): Tensor {
   return Tensor.source({ kind: "input", name }, spec);
 }
-/** Indices 0, 1, 2, … along `axis` of the shape. */
+/**
+ * Indices 0, 1, 2, … along `axis` of the shape.
+ *
+ *     iota([2, 3])      // [[0, 1, 2], [0, 1, 2]], i32
+ *     iota([2, 3], 0)   // [[0, 0, 0], [1, 1, 1]]
+ *
+ * @throws ShapeError when there is no such axis.
+ */
 export function iota(shape: Shape, axis = -1, dtype: DType = "i32"): Tensor {
   return Tensor.source(
     { kind: "iota", axis: normalizeAxes("iota", axis, shape.length)[0]! },
     { dtype, shape },
   );
 }
-/** Tensors joined along an axis. */
+/**
+ * Tensors joined along an axis; their other extents and dtypes are equal.
+ *
+ *     concat([images, masks], -1)   // [n, h, w, 3] and [n, h, w, 1] → [n, h, w, 4]
+ *
+ * @throws ShapeError when there are none, or they do not fit.
+ */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors;
   if (!first) throw new ShapeError("concat: needs at least one tensor");
@@ -455,7 +487,12 @@ export function operandWith(
   }
   return undefined;
 }
-/** Tensors of one shape joined along a new axis. */
+/**
+ * Tensors of one shape joined along a new axis.
+ *
+ *     stack([x, y])       // [3] and [3] → [2, 3]
+ *     stack([x, y], -1)   // → [3, 2]
+ */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   return concat(
     tensors.map((t) => {
@@ -465,7 +502,11 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
     axis,
   );
 }
-/** Adds rows of `updates` [...s, ...d] into zeros [size, ...d] at i32 indices [...s]. */
+/**
+ * Adds rows of `updates` [...s, ...d] into zeros [size, ...d] at i32 indices [...s]: the transpose of `gather`.
+ *
+ *     scatterAdd(constant([0, 2, 0], "i32"), constant([1, 10, 100]), 3)   // [101, 0, 10]
+ */
 export function scatterAdd(indices: Tensor, updates: Tensor, size: number): Tensor {
   return Tensor.apply({ kind: "scatterAdd", size }, indices, updates);
 }

@@ -310,6 +310,10 @@ const families: Readonly<Record<string, Family>> = {
 };
 
 /**
+ * The architecture that a Hugging Face config.json describes.
+ *
+ *     readConfig(JSON.parse(readFileSync("config.json", "utf8")), "config.json", 1024)
+ *
  * @param tokens - length of an example's sequence; default: the longest that the model takes.
  * @throws AdvisorError for another family, or a value that is missing or out of range.
  */

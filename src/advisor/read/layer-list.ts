@@ -15,7 +15,11 @@ const image = /^(\d+)x(\d+)x(\d+)$/;
 const convolution = /^conv(\d+)x(\d+):(\d+)$/;
 const pool = /^pool(\d+)$/;
 
-/** Whether a text looks like a list of layers. */
+/**
+ * Whether a text looks like a list of layers.
+ *
+ *     isLayerList("28x28x1-conv3x3:16-pool2-10")   // true
+ */
 export const isLayerList = (text: string): boolean =>
   /^\d+(x\d+x\d+)?(-(\d+|conv\d+x\d+:\d+|pool\d+))+$/.test(text);
 

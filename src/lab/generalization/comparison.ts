@@ -83,7 +83,13 @@ export const readComparisonSettings = (folder: string): ComparisonSettings => re
 const readMeasured = (folder: string): Measured[] =>
   readLines(measuredOf(folder), measuredSchema).map(({ line }) => line);
 
-/** A comparison as its folder tells it, whether or not it has ended. @throws UserError */
+/**
+ * A comparison as its folder tells it, whether or not it has ended.
+ *
+ *     readComparison("compared").solutions[0]!.solution?.eigenvalues[0]
+ *
+ * @throws UserError when there is none or it is damaged.
+ */
 export function readComparison(folder: string): Comparison {
   const { created, settings, environment } = record.read(folder);
   const measured = readMeasured(folder);

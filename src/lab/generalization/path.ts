@@ -50,7 +50,11 @@ export interface Separation {
   readonly cosine: number | undefined;
 }
 
-/** How far two places are from each other, seen from the start that both had, if they had one. */
+/**
+ * How far two places are from each other, seen from the start that both had, if they had one; all three f64 [n].
+ *
+ *     separation(a, b, start).cosine   // 1: both went the same way
+ */
 export function separation(a: Float64Array, b: Float64Array, start: Float64Array | undefined): Separation {
   const distance = norm(a.map((x, i) => x - b[i]!));
   if (!start) return { distance, cosine: undefined };

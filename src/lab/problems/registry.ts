@@ -22,6 +22,11 @@ import { rawTables } from "./raw-tables.js";
 import { recurrentProblems } from "./recurrent.js";
 import { tableProblem } from "./table.js";
 
+/**
+ * Every problem that has a name.
+ *
+ *     problems.map(({ name }) => name)   // "digits-mlp", …
+ */
 export const problems: readonly ProblemKind[] = [
   ...imageProblems,
   autoencoder,

@@ -35,7 +35,11 @@ export interface Supervised {
 /** Elements of inputs, or of outputs where these are more, that are evaluated at once. */
 const chunkElements = 2 ** 20;
 
-/** `start` of a problem with a model, a loss and examples. */
+/**
+ * `start` of a problem with a model, a loss and examples.
+ *
+ *     start: startSupervised({ model: classifier, loss: softmaxCrossEntropy(), data: digits() })
+ */
 export const startSupervised =
   (problem: Supervised): Problem["start"] =>
   (runtime, { seed, batch }) => {

@@ -9,9 +9,20 @@ import { staleness } from "./staleness.js";
 import type { Study } from "./study.js";
 import { switchStudy } from "./switch.js";
 
+/**
+ * The studies, in the order in which they are shown.
+ *
+ *     studies.map(({ name, question }) => `${name}: ${question}`)
+ */
 export const studies: readonly Study[] = [condition, batch, staleness, inversion, damping, switchStudy];
 
-/** @throws UserError for an unknown name. */
+/**
+ * The study of that name.
+ *
+ *     findStudy("condition").tasks("quick").length
+ *
+ * @throws UserError for an unknown name.
+ */
 export function findStudy(name: string): Study {
   const study = studies.find((one) => one.name === name);
   if (study) return study;

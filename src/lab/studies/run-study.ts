@@ -141,7 +141,13 @@ function labFor(
   };
 }
 
-/** A study as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
+/**
+ * A study as its folder tells it, whether or not it has ended.
+ *
+ *     readStudy("studies/condition", findStudy("condition")).reading.paragraph
+ *
+ * @throws UserError when there is none.
+ */
 export function readStudy(folder: string, study: Study): StudyRecord {
   const { created, settings, environment } = record.read(folder);
   const lines = readPoints(folder, study);

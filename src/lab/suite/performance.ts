@@ -43,11 +43,19 @@ export function performanceRatios(times: readonly (readonly number[])[]): number
   );
 }
 
-/** ρ(τ) of one optimizer's ratios. */
+/**
+ * ρ(τ) of one optimizer's ratios.
+ *
+ *     profileAt([1, 1.5, Infinity], 2)   // 2/3: within twice the fastest time on two of three problems
+ */
 export const profileAt = (ratios: readonly number[], tau: number): number =>
   mean(ratios.map((r) => Number(r <= tau)));
 
-/** B of one optimizer's ratios, between 0 and 1. */
+/**
+ * B of one optimizer's ratios, between 0 and 1.
+ *
+ *     benchmarkScore([1, 4])   // ½: the fastest on one problem, too slow to count on the other
+ */
 export const benchmarkScore = (ratios: readonly number[]): number =>
   mean(ratios.map((r) => Math.max(0, slowest - r) / (slowest - 1)));
 

@@ -93,7 +93,13 @@ export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
     .filter(({ trial, seconds }) => trial !== "fresh" && seconds !== null)
     .toSorted((a, b) => a.seconds! - b.seconds!)[0];
 
-/** A suite as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
+/**
+ * A suite as its folder tells it, whether or not it has ended.
+ *
+ *     readSuite("thalweg-runs/suite").standings   // undefined while no problem is finished
+ *
+ * @throws UserError when there is none.
+ */
 export function readSuite(folder: string): SuiteRecord {
   const { created, settings, environment } = suiteRecord.read(folder);
   const trials = readTrials(folder);

@@ -52,7 +52,13 @@ export interface SuiteOptions {
   readonly onEnd?: ((trial: Trial) => void) | undefined;
 }
 
-/** Runs a suite, or what is left of one, in its folder. @throws UserError */
+/**
+ * Runs a suite, or what is left of one, in its folder. A runtime is opened for each problem.
+ *
+ *     const { standings } = await runSuite(() => createRuntime({ threads: 1 }), "suites/one", settings);
+ *
+ * @throws UserError when the folder holds something else or cannot be written.
+ */
 export async function runSuite(
   openRuntime: () => Promise<Runtime>,
   folder: string,

@@ -36,7 +36,11 @@ export interface Loss {
   readonly metrics: { readonly [name: string]: Metric };
 }
 
-/** A loss whose value is the mean of its examples. */
+/**
+ * A loss whose value is the mean of its examples: a definition without `value` made complete. losses/huber.ts is one.
+ *
+ *     const absolute = loss({ name: "absolute", perExample: (o, t) => sumPerExample(o.sub(t).abs()), …, metrics: {} });
+ */
 export const loss = (definition: Omit<Loss, "value">): Loss => ({
   ...definition,
   value: (outputs, targets) => definition.perExample(outputs, targets).mean(),
