@@ -20,7 +20,7 @@ test("what cannot be is refused in one line", () => {
   expect(refused("--resume", "there", "--pairs", "4")).toMatchObject({ code: 2 });
   expect(refused("--resume", "there")).toMatchObject({
     code: 1,
-    message: expect.stringContaining("holds no meta-training"),
+    message: expect.stringContaining("does not exist; name the folder of a meta-training"),
   });
   expect(refused("--compare", "w.safetensors")).toMatchObject({
     code: 1,
