@@ -1,12 +1,7 @@
 /** How what was expected of a row came out, and how far the trials of all rows bear it. */
 import { formatSignificant } from "../../src/lab/format.js";
 import { bestTrial, type SuiteRecord, type Trial } from "../../src/lab/suite/record.js";
-
-/** A method that reached a row's target, and its seconds. */
-export interface Arrival {
-  readonly optimizer: string;
-  readonly time: number;
-}
+import type { Arrival } from "../../src/lab/suite/results.js";
 
 export type Outcome =
   | { readonly kind: "holds" | "missed" | "open"; readonly text: string }
@@ -22,7 +17,7 @@ const code = (name: string) => `\`${name}\``;
  */
 export function outcomeOf(
   expected: readonly string[],
-  arrived: readonly Arrival[],
+  arrived: readonly Pick<Arrival, "optimizer" | "seconds">[],
   ran: readonly string[],
 ): Outcome {
   const [fastest] = arrived;
@@ -31,7 +26,7 @@ export function outcomeOf(
   const best = arrived.find(({ optimizer }) => names.includes(optimizer));
   if (!best) return { kind: "missed", text: `did not arrive: ${names.map(code).join(", ")}` };
   if (best === fastest) return { kind: "holds", text: `holds: ${code(best.optimizer)} is the fastest` };
-  const factor = best.time / fastest.time;
+  const factor = best.seconds / fastest.seconds;
   return {
     kind: "late",
     factor,

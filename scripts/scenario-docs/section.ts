@@ -8,9 +8,10 @@ import { labelsOf } from "../../src/lab/race.js";
 import { type Standings, standingsOf } from "../../src/lab/suite/performance.js";
 import { cellsOf, type SuiteRecord } from "../../src/lab/suite/record.js";
 import { verdict } from "../../src/lab/suite/report.js";
+import { resultsOf } from "../../src/lab/suite/results.js";
 import type { SuiteProblem, SuiteSettings } from "../../src/lab/suite/settings.js";
 import { expectedOf } from "./expected.js";
-import { type Arrival, type Outcome, outcomeOf, repeated, tally } from "./outcome.js";
+import { type Outcome, outcomeOf, repeated, tally } from "./outcome.js";
 
 const begin =
   "<!-- Made by `npm run docs:scenarios` from docs/data/suite: what is changed here is overwritten. -->";
@@ -63,7 +64,7 @@ function describe(suites: readonly SuiteRecord[]): string {
         ? ""
         : ` Not finished, and so not in the tables: ${list(missing.map(({ id }) => id))}.`),
     "",
-    "Seconds of steps until the target by the best trial, fastest first; who comes after the limit did not arrive. The second column is the answer of the text's decision procedure (`thalweg recommend`), or its statement on such problems where the procedure has no branch; the last compares the best method that it names with the fastest.",
+    "Seconds of steps until the target by the best trial, fastest first; who comes after the limit did not arrive; once: not again on a seed that no trial saw. The second column is the answer of the text's decision procedure (`thalweg recommend`), or its statement on such problems where the procedure has no branch; the last compares the best method that it names with the fastest.",
     "",
     table(
       ["problem, target, limit", "expected", "measured, seconds", "the expected beside the fastest"],
@@ -102,38 +103,32 @@ const scores = ({ optimizers, problems, baseline }: Standings): string =>
 
 /** @param entrants those of whom a row says that they were not run. */
 function problemRow(
-  { settings, trials, standings }: SuiteRecord,
+  record: SuiteRecord,
   problem: SuiteProblem,
   entrants: readonly string[],
 ): { readonly cells: string[]; readonly outcome: Outcome } {
-  const { id, target, seconds: limit } = problem;
+  const { id, target } = problem;
   const goal = target.metric === "accuracy" ? formatMetric("accuracy", target.value) : String(target.value);
-  const p = standings!.problems.indexOf(id);
-  const ran = standings!.optimizers.map(({ optimizer }) => optimizer);
-  const arrived: Arrival[] = standings!.optimizers
-    .map(({ optimizer, times }) => ({ optimizer, time: times[p]! }))
-    .filter(({ time }) => Number.isFinite(time))
-    .toSorted((a, b) => a.time - b.time);
-  const unusable = trials
-    .filter(({ problem: of, trial, end }) => of === id && trial === 0 && end === "unusable")
-    .map(({ optimizer }) => optimizer);
+  const { arrived, missed, unusable } = resultsOf(record, id);
+  const ran = labelsOf(record.settings.optimizers);
   const others: [string, readonly string[]][] = [
-    [
-      "did not arrive",
-      ran.filter((name) => !unusable.includes(name) && !arrived.some(({ optimizer }) => optimizer === name)),
-    ],
-    ["cannot run", [...new Set(unusable)]],
-    ["not run", entrants.filter((name) => !labelsOf(settings.optimizers).includes(name))],
+    ["did not arrive", missed],
+    ["cannot run", unusable],
+    ["not run", entrants.filter((name) => !ran.includes(name))],
   ];
   const { said, methods } = expectedOf(problem);
   const outcome = outcomeOf(methods, arrived, ran);
   return {
     cells: [
-      `${code(id)}, ${target.metric} ${goal} within ${limit} s`,
+      `${code(id)}, ${target.metric} ${goal} within ${problem.seconds} s`,
       said,
       [
-        arrived.map(({ optimizer, time }) => `${code(optimizer)} ${seconds(time)}`).join(", ") ||
-          "nothing arrived",
+        arrived
+          .map(
+            ({ optimizer, seconds: time, again }) =>
+              `${code(optimizer)} ${seconds(time)}${Number.isFinite(again) ? "" : " (once)"}`,
+          )
+          .join(", ") || "nothing arrived",
         ...others.flatMap(([what, names]) => (names.length > 0 ? [`${what}: ${list(names)}`] : [])),
       ].join("; "),
       outcome.text,

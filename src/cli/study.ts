@@ -18,7 +18,7 @@ import { newFolder, readClock, readCount, readEngine, refuseWithResume, type Stu
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
-import { formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";
+import { formatSection, formatTable, plain, print, printJson, symbol, wrap } from "./text.js";
 
 export async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
   if (name === undefined && flags.resume === undefined) {
@@ -148,21 +148,13 @@ function show(record: StudyRecord, report: string): void {
     for (const section of reading.sections) print(`${formatSection(section)}\n`);
     for (const figure of reading.figures) print(`${drawPlot(figure)}\n`);
   }
-  print(plain(wrap(`Expected: ${definition.expectation.text} (${definition.expectation.source})`)));
+  print(
+    plain(wrap(`Expected: ${definition.expectation.text} (${definition.expectation.source})`.split(" "))),
+  );
   print("");
-  print(plain(wrap(`Read: ${reading.paragraph}`)));
+  print(plain(wrap(`Read: ${reading.paragraph}`.split(" "))));
   print("");
   print(`The expectation: ${pc.bold(verdictText(record))}`);
   if (left > 0) print(`${left} points are left`);
   print(`report: ${report}`);
-}
-
-/** Lines of at most so many characters. */
-function wrap(text: string, width = 110): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    if (lines.at(-1)!.length + word.length >= width) lines.push("");
-    lines[lines.length - 1] += (lines.at(-1) === "" ? "" : " ") + word;
-  }
-  return lines.join("\n");
 }

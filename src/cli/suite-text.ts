@@ -1,14 +1,13 @@
 /** What `thalweg suite` says: its plan, its runs, its tables, and the command that repeats it. */
 import pc from "picocolors";
 import { formatSeconds, formatSignificant } from "../lab/format.js";
-import { labelsOf } from "../lab/race.js";
-import { median } from "../lab/score.js";
 import type { SuiteRecord, Trial } from "../lab/suite/record.js";
-import { clockName, freshSeconds } from "../lab/suite/report.js";
-import { plannedSeconds, type SuiteSettings } from "../lab/suite/settings.js";
+import { clockName, goalOf, verdict } from "../lab/suite/report.js";
+import { resultsOf } from "../lab/suite/results.js";
+import { plannedSeconds, type SuiteProblem, type SuiteSettings } from "../lab/suite/settings.js";
 import { fullOptimizers, rows } from "../lab/suite/table.js";
 import { quote } from "./setup.js";
-import { formatTable, plain, print, symbol } from "./text.js";
+import { formatTable, plain, print, symbol, wrap } from "./text.js";
 
 /** No run is begun after so many budgets. */
 export const patience = 1.25;
@@ -63,11 +62,11 @@ export function describeTrial({
 }
 
 /** The tables of a suite, finished or not. @param report path of its page. */
-export function showSuite({ settings, finished, standings, trials }: SuiteRecord, report: string): void {
+export function showSuite(record: SuiteRecord, report: string): void {
+  const { settings, finished, standings } = record;
   print("");
   if (standings) {
     const right = "right" as const;
-    const name = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
     print(pc.bold(`${finished.length} problems, ${settings.studies} × ${settings.trials} trials`));
     print("");
     print(
@@ -87,39 +86,45 @@ export function showSuite({ settings, finished, standings, trials }: SuiteRecord
             score.toFixed(3),
             interval.map((end) => end.toFixed(2)).join(" to "),
             `${solved} of ${finished.length}`,
-            name(baseline.ratio),
+            Number.isFinite(baseline.ratio)
+              ? `${formatSignificant(baseline.ratio, 3)} (on ${baseline.both})`
+              : symbol.dash,
           ],
         ),
       ),
     );
+    print("");
+    print(plain(verdict(standings)));
     print("");
     print(
       pc.bold(
         `${clockName(settings)} of steps to the target: median over studies of the best trial (on a fresh seed)`,
       ),
     );
-    print("");
-    const labels = labelsOf(settings.optimizers);
-    print(
-      formatTable(
-        [{ title: "problem" }, ...labels.map((title) => ({ title, align: right }))],
-        finished.map(({ id }, p) => [
-          id,
-          ...labels.map((label) => {
-            const { times } = standings.optimizers.find(({ optimizer }) => optimizer === label)!;
-            return cell(times[p]!, median(freshSeconds(trials, id, label)));
-          }),
-        ]),
-      ),
-    );
-    print("");
-    print(plain("Places are open where intervals overlap. — : did not reach the target on most studies."));
+    for (const problem of finished) print(plain(describeResults(record, problem)));
   } else print("No problem is finished yet.");
   print("");
   print(`report: ${report}`);
 }
 
-function cell(time: number, again: number): string {
-  const short = (value: number) => (Number.isFinite(value) ? formatSignificant(value, 3) : symbol.dash);
-  return Number.isFinite(time) ? `${short(time)} (${short(again)})` : symbol.dash;
+/** A problem, and below it who arrived, fastest first, and who did not. */
+function describeResults(record: SuiteRecord, problem: SuiteProblem): string {
+  const { arrived, missed, unusable } = resultsOf(record, problem.id);
+  const times = arrived.map(
+    ({ optimizer, seconds, again }) => `${optimizer} ${formatSeconds(seconds)} (${formatSeconds(again)})`,
+  );
+  const lines = [
+    ...(times.length > 0 ? [times] : []),
+    ...(missed.length > 0 ? [[`did not arrive: ${missed[0]}`, ...missed.slice(1)]] : []),
+    ...(unusable.length > 0 ? [[`cannot run: ${unusable[0]}`, ...unusable.slice(1)]] : []),
+  ];
+  return [
+    `\n${pc.bold(problem.id)}, ${goalOf(problem)}`,
+    ...lines.map((pieces) =>
+      wrap(
+        pieces.map((piece, k) => (k < pieces.length - 1 ? `${piece},` : piece)),
+        "  ",
+      ),
+    ),
+  ].join("\n");
 }

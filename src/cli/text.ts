@@ -58,6 +58,16 @@ export function formatTable(columns: readonly Column[], rows: readonly (readonly
   );
 }
 
+/** Pieces in lines of at most so many characters, which begin with the margin. */
+export function wrap(pieces: readonly string[], margin = "", width = 110): string {
+  const lines = [""];
+  for (const piece of pieces) {
+    if (margin.length + lines.at(-1)!.length + piece.length >= width) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) === "" ? "" : " ") + piece;
+  }
+  return lines.map((line) => margin + line).join("\n");
+}
+
 /** A table under its title; of a long one the first rows. */
 export function formatSection(
   { title, columns, rows }: Section,

@@ -21,7 +21,8 @@ export function formatSeconds(seconds: number): string {
 export function formatSignificant(value: number, digits: number): string {
   if (!Number.isFinite(value)) return String(value);
   const magnitude = Math.abs(value);
-  if (magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e7)) return value.toExponential(digits - 1);
+  if (magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e7))
+    return value.toExponential(digits - 1).replace(/\.?0*e/, "e");
   if (magnitude >= 10 ** digits) return String(Math.round(value));
   return String(Number(value.toPrecision(digits)));
 }

@@ -106,7 +106,7 @@ summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
 .band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
 ${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
-.places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}a{color:var(--c0)}
+.places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}td .places{margin:0 0 .25rem}a{color:var(--c0)}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}main{padding:1rem .75rem 2rem}
 .figures{grid-template-columns:1fr}.axis{font-size:15px}th,td{padding-right:.5rem}}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}

@@ -29,8 +29,8 @@ test("something is expected of every row, of methods that exist", () => {
 });
 test("what was expected is compared with what ran, and counted", () => {
   const arrived = [
-    { optimizer: "kfac", time: 2 },
-    { optimizer: "adam", time: 5 },
+    { optimizer: "kfac", seconds: 2 },
+    { optimizer: "adam", seconds: 5 },
   ];
   const ran = ["kfac", "adam", "sgd"];
   const outcomes = [["adam", "kfac"], ["newton", "adam"], ["sgd", "newton"], ["newton"]].map((expected) =>

@@ -4,11 +4,10 @@ import { bySeconds } from "../curves.js";
 import { formatBytes, formatMetric, formatSeconds, formatSignificant } from "../format.js";
 import { cell, document, downloads, numeric, swatch, table } from "../page.js";
 import { labelsOf } from "../race.js";
-import { describeTarget } from "../report.js";
 import { type RunRecord, readRun, runExists } from "../run-record.js";
-import { median } from "../score.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
 import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./record.js";
+import { resultsOf } from "./results.js";
 import type { SuiteProblem, SuiteSettings } from "./settings.js";
 
 /** The report of a suite, finished or not. @param command what repeats it. */
@@ -37,8 +36,8 @@ ${standings ? profile(standings, labels) : ""}
 <h2>Times</h2>
 <p>An optimizer's time on a problem is the median over ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} of the best of ${settings.trials} trials:
 ${clockName(settings).toLowerCase()} of steps until the target on held-out data, without compilation, batches, evaluations and files. In brackets: the median
-with the chosen settings on seeds that no trial saw. A dash: did not reach the target.</p>
-${standings ? times(record, standings, labels) : ""}
+with the chosen settings on seeds that no trial saw; a dash where it was missed.</p>
+${standings ? times(record, labels) : ""}
 <h2>Problems</h2>
 <div class="figures">
 ${finished.map((problem) => problemFigure(record, problem, labels)).join("\n")}
@@ -145,29 +144,27 @@ function profile({ optimizers }: Standings, labels: readonly string[]): string {
 
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
-/** Seconds with the chosen settings on fresh seeds, ∞ for a miss. */
-export const freshSeconds = (trials: readonly Trial[], problem: string, optimizer: string): number[] =>
-  trials
-    .filter((one) => one.problem === problem && one.optimizer === optimizer && one.trial === "fresh")
-    .map(({ seconds }) => seconds ?? Number.POSITIVE_INFINITY);
+/** The target and the seconds that a run has for it. */
+export const goalOf = ({ target: { metric, value }, seconds }: SuiteProblem): string =>
+  `${metric} ${formatMetric(metric, value)} within ${formatSeconds(seconds)}`;
 
-function times(
-  { finished, trials }: SuiteRecord,
-  { optimizers }: Standings,
-  labels: readonly string[],
-): string {
-  const rows = finished.map(({ id, target }, p) => {
-    const own = labels.map((label) => optimizers.find(({ optimizer }) => optimizer === label)!.times[p]!);
-    const fastest = Math.min(...own);
-    const cells = labels.map((label, k) => {
-      const time = own[k]!;
-      if (!Number.isFinite(time)) return numeric("—");
-      const text = `${formatSeconds(time)} (${formatSeconds(median(freshSeconds(trials, id, label)))})`;
-      return time === fastest ? `<td class="n"><strong>${escapeText(text)}</strong></td>` : numeric(text);
-    });
-    return `<th scope="row">${escapeText(id)}</th>${cell(describeTarget(target))}${cells.join("")}`;
+function times(record: SuiteRecord, labels: readonly string[]): string {
+  const rows = record.finished.map((problem) => {
+    const { arrived, missed, unusable } = resultsOf(record, problem.id);
+    const places = arrived.map(
+      ({ optimizer, seconds, again }) =>
+        `<li>${swatch(labels.indexOf(optimizer))}${escapeText(`${optimizer} ${formatSeconds(seconds)} (${formatSeconds(again)})`)}</li>`,
+    );
+    const others = [
+      ...(missed.length > 0 ? [`did not arrive: ${missed.join(", ")}`] : []),
+      ...(unusable.length > 0 ? [`cannot run: ${unusable.join(", ")}`] : []),
+    ].join("; ");
+    return (
+      `<th scope="row">${escapeText(problem.id)}</th>${cell(goalOf(problem))}` +
+      `<td>${places.length > 0 ? `<ul class="places">${places.join("")}</ul>` : ""}${escapeText(others)}</td>`
+    );
   });
-  return table("Time to the target", ["Problem", "Target", ...labels], rows);
+  return table("Time to the target, fastest first", ["Problem", "Target", "Time"], rows);
 }
 
 /** The runs that show an optimizer on a problem: those on fresh seeds; where there are none, the problem's own settings. */
