@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command line. Commands are loaded when they are called: help is instant. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
@@ -21,12 +20,6 @@ import {
   type TrainFlags,
   type TuneFlags,
 } from "./options.js";
-
-// Reading less than is written (| head) is no failure.
-for (const stream of [process.stdout, process.stderr])
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === "EPIPE" ? 0 : exitCodes.failure);
-  });
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -343,10 +336,13 @@ program
     await (await import("./info.js")).info(flags);
   });
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  // Commander has printed its own message; help and version are no failures.
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else fail(error, program.opts<{ debug?: boolean }>().debug ?? false);
+/** Does what the arguments say, and sets the exit code of the process. */
+export async function runCommand(args: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    // Commander has printed its own message; help and version are no failures.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+    else fail(error, program.opts<{ debug?: boolean }>().debug ?? false);
+  }
 }

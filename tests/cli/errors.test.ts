@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeIdx } from "../../src/data/idx.js";
 import { temporaryFolder, writeTable } from "../lab/folder.js";
-import { thalweg } from "./command.js";
+import { thalweg, thalwegHere } from "./command.js";
 
 const root = temporaryFolder();
 const table = "table:file=table.csv,target=y";
@@ -265,20 +265,34 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
 ];
 
 describe("a mistake is one line that names the value and the remedy", () => {
-  it.each(mistakes)("%s", (_, args, code, expected, environment) => {
-    const outcome = thalweg(root, args, environment);
+  it.each(mistakes)("%s", async (_, args, code, expected, environment) => {
+    const outcome = await thalwegHere(root, args, environment);
     expect(outcome.stderr).toMatch(expected);
     expect(outcome.code).toBe(code);
     expect(outcome.stderr).not.toMatch(/^\s+at |node:internal|defect/m);
     expect(outcome.stderr.split("\n").filter((line) => line.startsWith("error:"))).toHaveLength(1);
+  });
+  it.each([
+    "an unknown data set",
+    "an unknown option",
+    "a name that is none",
+    "a loss that becomes NaN",
+    "a BLAS that is none",
+  ])("the built command says the same: %s", async (name) => {
+    const [, args, , , environment] = mistakes.find(([mistake]) => mistake === name)!;
+    const { code, stderr } = await thalwegHere(root, args, environment);
+    expect(thalweg(root, args, environment)).toMatchObject({ code, stderr });
   });
   it("and with --debug the place it came from", () => {
     const { code, stderr } = thalweg(root, ["--debug", "train", "digit-mlp"]);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^\s+at /m);
   });
-  it("leaves no folder behind where nothing could begin", () => {
-    expect(thalweg(root, ["race", table, "-o", "adam:beta1=2", "--out", "never"]).code).toBe(1);
-    expect(thalweg(root, ["train", "--resume", "never"]).stderr).toMatch(/"never" does not exist/);
+  it("leaves no folder behind where nothing could begin", async () => {
+    const race = ["race", table, "-o", "adam:beta1=2", "--out", "never"];
+    expect((await thalwegHere(root, race)).code).toBe(1);
+    expect((await thalwegHere(root, ["train", "--resume", "never"])).stderr).toMatch(
+      /"never" does not exist/,
+    );
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { readRace } from "../../src/lab/race.js";
 import { readSuite } from "../../src/lab/suite/record.js";
 import { temporaryFolder, writeTable } from "../lab/folder.js";
-import { startThalweg, thalweg } from "./command.js";
+import { startThalweg, thalweg, thalwegHere } from "./command.js";
 
 const root = temporaryFolder();
 writeTable(root);
@@ -95,7 +95,7 @@ describe("a suite", () => {
       expect.stringContaining("already holds a suite; go on with --resume suite"),
     ]);
   });
-  it("of nothing that can be measured says what to do", () => {
+  it("of nothing that can be measured says what to do", async () => {
     const cases: [string[], number, RegExp][] = [
       [["--only", table], 1, /has no target, and a suite measures the time to one/],
       [["--quick", "--full"], 2, /--quick and --full are given/],
@@ -104,7 +104,7 @@ describe("a suite", () => {
       [["--budget", "0.01"], 1, /do not fit into 0 minutes/],
     ];
     for (const [args, code, message] of cases) {
-      const outcome = thalweg(root, ["suite", ...args]);
+      const outcome = await thalwegHere(root, ["suite", ...args]);
       expect([args, outcome.code, outcome.stderr]).toEqual([args, code, expect.stringMatching(message)]);
     }
   });

@@ -5,17 +5,17 @@ import { describe, expect, it } from "vitest";
 import { drawPlot } from "../../src/cli/plot.js";
 import { type Chart, drawChart } from "../../src/lab/chart.js";
 import { temporaryFolder } from "../lab/folder.js";
-import { startThalweg, thalweg } from "./command.js";
+import { startThalweg, thalweg, thalwegHere } from "./command.js";
 
 const root = temporaryFolder();
 
 describe("thalweg study", () => {
-  it("alone lists the studies with their questions", () => {
-    const { code, stdout } = thalweg(root, ["study"]);
+  it("alone lists the studies with their questions", async () => {
+    const { code, stdout } = await thalwegHere(root, ["study"]);
     expect(code).toBe(0);
     for (const name of ["condition", "batch", "staleness", "inversion", "damping", "switch"])
       expect(stdout).toMatch(new RegExp(`^${name} +\\S.*\\?$`, "m"));
-    const listed = JSON.parse(thalweg(root, ["study", "--json"]).stdout);
+    const listed = JSON.parse((await thalwegHere(root, ["study", "--json"])).stdout);
     expect(listed[0]).toMatchObject({ name: "condition", expectation: { source: expect.any(String) } });
   });
   it("stops at Ctrl-C, reads what it has, and says how to go on", async () => {
