@@ -35,7 +35,7 @@ export function drawPlot(chart: Chart, columns = 64, rows = 15): string {
   const put = (column: number, row: number, text: string) => {
     field[rows - 1 - row]![column] = text;
   };
-  for (const { points, colour } of series) {
+  for (const [k, { points, colour }] of series.entries()) {
     const at = points.map(({ x, y }) => ({ column: xAxis.at(x), row: yAxis.at(y) }));
     const paint = colours[colour % colours.length]!;
     at.forEach((to, k) => {
@@ -46,7 +46,7 @@ export function drawPlot(chart: Chart, columns = 64, rows = 15): string {
         if (field[rows - 1 - row]![column] === " ") put(column, row, paint("."));
       }
     });
-    for (const { column, row } of at) put(column, row, paint(marks[colour % marks.length]!));
+    for (const { column, row } of at) put(column, row, paint(marks[k % marks.length]!));
   }
   const labels = new Map(
     yAxis.ticks(4).map((tick) => [rows - 1 - yAxis.at(tick), plain(chart.yFormat(tick))] as const),
@@ -56,11 +56,9 @@ export function drawPlot(chart: Chart, columns = 64, rows = 15): string {
     (line, row) => `${(labels.get(row) ?? "").padStart(width)} ${corner.side}${line.join("").trimEnd()}`,
   );
   const floor = `${" ".repeat(width)} ${corner.meet}${corner.floor.repeat(columns)}`;
-  const names = series
-    .filter(({ points }) => points.length > 0)
-    .map(
-      ({ label, colour }) => `${colours[colour % colours.length]!(marks[colour % marks.length]!)} ${label}`,
-    );
+  const names = series.flatMap(({ label, colour, points }, k) =>
+    points.length > 0 ? [`${colours[colour % colours.length]!(marks[k % marks.length]!)} ${label}`] : [],
+  );
   return [
     pc.bold(plain(chart.title)),
     ...lines,

@@ -9,10 +9,11 @@ import { formatCount, formatMetric, formatSeconds } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { labelsOf, type RaceRecord, type RaceSettings, readRaceSettings, runRace } from "../lab/race.js";
-import { describeTarget, raceReport } from "../lab/report.js";
+import { raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
 import { writeEvents } from "../lab/tensorboard.js";
+import { describeTarget } from "../lab/verdict.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   newFolder,

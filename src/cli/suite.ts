@@ -5,7 +5,6 @@ import { UsageError, UserError } from "../lab/errors.js";
 import { replaceFile, replaceJson } from "../lab/files.js";
 import { formatSeconds } from "../lab/format.js";
 import { loadProblem } from "../lab/problems/registry.js";
-import { describeTarget } from "../lab/report.js";
 import { optimizerFor } from "../lab/session.js";
 import type { OptimizerSettings } from "../lab/settings.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
@@ -14,6 +13,7 @@ import { suiteReport } from "../lab/suite/report.js";
 import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "../lab/suite/settings.js";
 import { runSuite } from "../lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
+import { describeTarget } from "../lab/verdict.js";
 import { listenForInterruption } from "./interrupt.js";
 import { isProblem } from "./model.js";
 import {

@@ -7,7 +7,6 @@ import { replaceJson } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
-import { describeTarget } from "../lab/report.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
 import { batchFor, optimizerFor, suggestedFor } from "../lab/session.js";
@@ -20,6 +19,7 @@ import {
   type TuneRecord,
   type TuneSettings,
 } from "../lab/tune.js";
+import { describeTarget } from "../lab/verdict.js";
 import { findMethod } from "../optimizers/registry.js";
 import { listenForInterruption } from "./interrupt.js";
 import {

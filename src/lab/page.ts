@@ -4,10 +4,21 @@ import { escapeText } from "./chart.js";
 
 export const cell = (text: string) => `<td>${escapeText(text)}</td>`;
 export const numeric = (text: string) => `<td class="n">${escapeText(text)}</td>`;
-export const table = (caption: string, head: readonly string[], rows: readonly string[]) =>
-  `<div class="scroll"><table><caption>${escapeText(caption)}</caption>` +
-  `<thead><tr>${head.map((title) => `<th scope="col">${escapeText(title)}</th>`).join("")}</tr></thead>` +
-  `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`;
+/** A column of a table: its title, or more of it. */
+type Column = string | Section["columns"][number];
+
+export const table = (caption: string, head: readonly Column[], rows: readonly string[]) => {
+  const title = (column: Column) =>
+    typeof column === "string"
+      ? `<th scope="col">${escapeText(column)}</th>`
+      : `<th scope="col"${column.align === "right" ? ' class="n"' : ""}>${escapeText(column.title)}</th>`;
+  // What scrolls can be scrolled by keys, and says what it is.
+  return (
+    `<div class="scroll" tabindex="0" role="region" aria-label="${escapeText(caption)}"><table><caption>${escapeText(caption)}</caption>` +
+    `<thead><tr>${head.map(title).join("")}</tr></thead>` +
+    `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`
+  );
+};
 
 export const swatch = (colour: number) =>
   `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
@@ -16,7 +27,7 @@ export const swatch = (colour: number) =>
 export const sectionTable = ({ title, columns, rows }: Section): string =>
   table(
     title,
-    columns.map((column) => column.title),
+    columns,
     rows.map((row) => row.map((text, k) => (columns[k]!.align === "right" ? numeric : cell)(text)).join("")),
   );
 
@@ -74,33 +85,66 @@ export function downloads(
   return `<p class="downloads">Numbers: ${items.join(", ")}</p>`;
 }
 
+/**
+ * Eight colours that are readable as text on their background (contrast of 4.5 and more) and far apart for people with
+ * and without each kind of colour blindness: found by a search, tested in tests/lab/page.test.ts.
+ */
+const palette = (colours: readonly string[]) => colours.map((colour, k) => `--c${k}:${colour}`).join(";");
+export const lightColours = [
+  "#2f19f6",
+  "#810c04",
+  "#13644b",
+  "#ac337f",
+  "#7b7316",
+  "#1275b5",
+  "#3b0bb6",
+  "#3e3e3e",
+];
+export const darkColours = [
+  "#8da7fd",
+  "#f97931",
+  "#67e746",
+  "#e29eb0",
+  "#edf7b5",
+  "#4190ce",
+  "#e4bff6",
+  "#8a8a8a",
+];
+
 const style = `
 :root{--back:#fff;--text:#1d2127;--soft:#59626f;--line:#d5dae1;--panel:#f6f7f9;
---c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
+${palette(lightColours)}}
 @media (prefers-color-scheme:dark){:root{--back:#14171c;--text:#e6e9ee;--soft:#a3adba;--line:#363d48;--panel:#1c2128;
---c0:#56b4e9;--c1:#ff9d4d;--c2:#2fc99b;--c3:#f08cc0;--c4:#e3c044;--c5:#8ab8f5;--c6:#b39cf5;--c7:#b5b5b5}}
+${palette(darkColours)}}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}
 main{max-width:76rem;margin:0 auto;padding:1.5rem 1rem 3rem}
 h1{font-size:1.6rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}
 .summary{font-size:1.1rem;margin-top:0}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:.5rem 0;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;min-width:min(100%,24rem);margin:.5rem 0;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding:.25rem 0}
-th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+th,td{text-align:left;padding:.35rem 1.25rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{color:var(--soft);font-weight:600}tbody th{font-weight:600;white-space:nowrap}
-.n{text-align:right;white-space:nowrap}
+th.n,td.n{text-align:right}td.n{white-space:nowrap}thead th{vertical-align:bottom}
+tbody th{position:sticky;left:0;background:var(--back)}
+.dense table{font-size:.85rem}.dense th,.dense td{padding-right:.6rem}.dense tbody th{white-space:normal;min-width:9rem}
+small{color:var(--soft);font-size:.85em;font-weight:400}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.5rem 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
-figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
+main>figure{max-width:46rem}figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
 figcaption{font-weight:600;margin-bottom:.25rem}
-figure svg{width:100%;height:auto;display:block}
+figure svg{width:100%;max-width:40rem;height:auto;display:block}
 summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
+.strip{width:150px;height:16px;vertical-align:middle;display:block;margin-top:.25rem}.strip .end{fill-opacity:.6}
 .swatch{width:24px;height:10px;vertical-align:middle}
-.axis{fill:var(--soft);font-size:12px}.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
+.axis{fill:var(--soft)}.axis,.name{font-size:11px}
+.name{fill:currentColor;font-weight:600;paint-order:stroke;stroke:var(--panel);stroke-width:3px;stroke-linejoin:round}
+.grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
 .rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
 .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
-.bar{fill:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
+.bars{display:grid;grid-template-columns:max-content 1fr max-content;gap:.25rem .75rem;align-items:center}
+.track{display:flex}.bar{height:1.4rem;background:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
 .bar.d1,.patch.d1{opacity:.45}
 .d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
 .band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
@@ -108,10 +152,11 @@ ${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
 .places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}td .places{margin:0 0 .25rem}a{color:var(--c0)}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}main{padding:1rem .75rem 2rem}
-.figures{grid-template-columns:1fr}.axis{font-size:15px}th,td{padding-right:.5rem}}
-pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
+.figures{grid-template-columns:1fr}.axis,.name{font-size:14px}.bars{grid-template-columns:1fr max-content}.bars span:nth-child(3n+1){grid-column:1/-1}th,td{padding-right:.75rem}}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
 @media print{:root{--back:#fff;--text:#000;--soft:#444;--line:#bbb;--panel:#fff;
---c0:#0067a5;--c1:#c44e00;--c2:#00795a;--c3:#b0407f;--c4:#7a5c00;--c5:#3d7fc2;--c6:#6b4fbb;--c7:#5c5c5c}
+${palette(lightColours)}}
 body{font-size:11pt;print-color-adjust:exact}main{max-width:none;padding:0}details,.downloads{display:none}
-.figures{grid-template-columns:1fr 1fr}figure,tr{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}}
+.axis,.name{font-size:13px}table{font-size:9pt}.dense table{font-size:6.5pt}.dense th,.dense td{padding-right:.3rem}th,td{padding:.2rem .6rem .2rem 0}tbody th{position:static}
+.figures{grid-template-columns:1fr 1fr}figure,tr{break-inside:avoid}main>figure svg{max-width:28rem}h2{break-after:avoid}.scroll{overflow:visible}}
 `;

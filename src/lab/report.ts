@@ -2,6 +2,7 @@
 import { accountOf, coverageSection, type Section, splitSection, timeSplits } from "./account.js";
 import { drawBars } from "./bars.js";
 import { type Chart, drawChart, escapeText } from "./chart.js";
+import { coloursOf } from "./colours.js";
 import { bySeconds, bySteps, type Quantity, thin, valueAt } from "./curves.js";
 import { formatBytes, formatCount, formatMetric, formatSeconds, formatSignificant } from "./format.js";
 import type { Environment } from "./machine.js";
@@ -22,7 +23,9 @@ import {
 } from "./score.js";
 import type { RunSettings, Target } from "./settings.js";
 import { stopReasons } from "./stop.js";
+import { drawStrip } from "./strip.js";
 import { type Phase, phases } from "./tally.js";
+import { describeMetric, describeTarget, verdictOf } from "./verdict.js";
 
 /** Runs of one optimizer. */
 interface Group {
@@ -37,6 +40,8 @@ interface Page {
   readonly summary: string;
   readonly created: string;
   readonly environment: Environment;
+  /** Whether there is somebody to be compared with; the account of a single run has its settings. */
+  readonly raced: boolean;
   /** Best first. */
   readonly groups: readonly Group[];
   readonly target: Target | undefined;
@@ -64,34 +69,22 @@ export interface ReportContext {
  */
 export function raceReport(race: RaceRecord, context: ReportContext): string {
   const labels = [...new Set(race.entries.map(({ entry }) => entry.label))];
+  const colours = coloursOf(labels);
   const groups = race.scores.map((score) => ({
     label: score.label,
-    colour: labels.indexOf(score.label),
+    colour: colours[labels.indexOf(score.label)]!,
     runs: race.entries.flatMap(({ entry, run }) => (entry.label === score.label && run ? [run] : [])),
     score,
   }));
-  const { target } = race.settings.limits;
-  const metric = describeMetric(qualityOf(race.settings.limits).metric);
-  const [first] = groups;
-  const won = first && first.score.reached > 0 && Number.isFinite(first.score.seconds.median);
-  const finished = race.scores.every((score) => score.unfinished === 0);
   return page(
     {
-      title: `${race.settings.problem.name}: ${labels.join(", ")}`,
-      summary: [
-        won && target
-          ? `${first.label} reached ${describeTarget(target)} first, in ${formatSeconds(first.score.seconds.median)} of training (median of ${plural(first.score.runs, "run")}).`
-          : target
-            ? `No optimizer reached ${describeTarget(target)} on most seeds.`
-            : first && Number.isFinite(first.score.best)
-              ? `No target was set. ${first.label} came to the best ${metric}, ${formatMetric(metric, first.score.best)} (median of ${plural(first.score.runs, "run")}).`
-              : "No target was set.",
-        ...(finished ? [] : ["The race is not finished: what follows is what was recorded so far."]),
-      ].join(" "),
+      title: `${race.settings.problem.name}: ${labels.length > 5 ? plural(labels.length, "optimizer") : labels.join(", ")}`,
+      raced: true,
+      summary: verdictOf(race),
       created: race.created,
       environment: race.environment,
       groups,
-      target,
+      target: race.settings.limits.target,
       quality: qualityOf(race.settings.limits),
       facts: [...facts(context, race.settings, race.environment), ["Seeds", race.settings.seeds.join(", ")]],
       command: context.command,
@@ -115,14 +108,15 @@ export function runReport(run: RunRecord, context: ReportContext): string {
   const best = bestOf(run.measurements, quality);
   const group = {
     label: name,
-    colour: 0,
+    colour: coloursOf([name])[0]!,
     runs: [run],
     score: scoreOf(name, [outcomeOf(run.result)], [best]),
   };
   return page(
     {
       title: `${run.settings.problem.name}: ${name}`,
-      summary: run.result?.message ?? "The run has not ended.",
+      raced: false,
+      summary: summaryOf(run),
       created: run.created,
       environment: run.environment,
       groups: [group],
@@ -136,11 +130,19 @@ export function runReport(run: RunRecord, context: ReportContext): string {
   );
 }
 
-const describeMetric = (metric: string) => (metric === "loss" ? "test loss" : `test ${metric}`);
-export const describeTarget = ({ metric, value }: Target): string =>
-  `${describeMetric(metric)} ${formatMetric(metric, value)}`;
+/** What a run has come to. */
+function summaryOf({ settings, result }: RunRecord): string {
+  if (!result) return "The run has not ended.";
+  const found = Object.entries(result.test ?? result.last?.test ?? {}).map(
+    ([name, value]) => `${describeMetric(name)} ${formatMetric(name, value)}`,
+  );
+  return [
+    `${settings.optimizer.name}${found.length > 0 ? ` came to ${found.join(", ")}` : " ended"} in ${plural(result.steps, "step")}, ${formatSeconds(result.seconds)} of training.`,
+    result.message,
+  ].join(" ");
+}
 
-const plural = (count: number, word: string) => `${count} ${word}${count === 1 ? "" : "s"}`;
+const plural = (count: number, word: string) => `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
 
 function facts(
   context: ReportContext,
@@ -192,23 +194,34 @@ function charts(pageData: Page): { chart: Chart; xName: string }[] {
     },
   ];
   const axes = [
-    { id: "steps", name: "steps", label: "steps", points: bySteps, format: formatCount },
+    {
+      id: "steps",
+      name: "steps",
+      label: "steps",
+      points: bySteps,
+      format: formatCount,
+      xScale: "linear" as const,
+    },
     {
       id: "seconds",
       name: "seconds",
       label: "seconds of training",
       points: bySeconds,
       format: (value: number) => formatSignificant(value, 3),
+      xScale: farApart(pageData.groups) ? ("log" as const) : ("linear" as const),
     },
   ];
-  return quantities.flatMap((quantity) =>
-    axes.map((axis) => ({
+  return quantities.flatMap((quantity) => {
+    const most = quantity.scale === "log" ? ceiling(pageData.groups, quantity.of) : undefined;
+    return axes.map((axis) => ({
       xName: axis.label,
       chart: {
         id: `${quantity.id}-${axis.id}`,
         title: `${quantity.name} against ${axis.name}`,
         description: describeCurves(pageData, quantity.name, quantity.of, quantity.format),
-        xLabel: axis.label,
+        xLabel: axis.xScale === "log" ? `${axis.label} (log)` : axis.label,
+        xScale: axis.xScale,
+        ...(most !== undefined && { yMost: most }),
         yLabel: `${quantity.name}${quantity.scale === "log" ? " (log)" : ""}`,
         yScale: quantity.scale,
         yFormat: quantity.format,
@@ -220,8 +233,29 @@ function charts(pageData: Page): { chart: Chart; xName: string }[] {
         })),
         rule: quantity.rule,
       },
-    })),
+    }));
+  });
+}
+
+/** Whether the fastest would be lost at the left end of a linear axis. */
+function farApart(groups: readonly Group[]): boolean {
+  const ends = groups.flatMap(({ runs }) => {
+    const seconds = runs.flatMap(({ measurements }) => measurements.at(-1)?.seconds ?? []);
+    return seconds.length > 0 ? [Math.max(...seconds)] : [];
+  });
+  return Math.max(...ends) > 15 * Math.min(...ends);
+}
+
+/** Ten times what runs begin with: the median, since one that diverges may have done so before it is first measured. */
+function ceiling(groups: readonly Group[], of: Quantity): number | undefined {
+  const first = groups.flatMap(({ runs }) =>
+    runs.flatMap(({ measurements }) => {
+      const values = measurements.map(of).filter((value) => value !== undefined);
+      return values.slice(0, 1);
+    }),
   );
+  const middle = median(first.filter(Number.isFinite));
+  return middle > 0 ? 10 * middle : undefined;
 }
 
 /** The ends of the lines in words. */
@@ -243,39 +277,52 @@ function describeCurves(
 
 // the page
 
-const withRange = (statistic: Statistic, format: (value: number) => string): string => {
-  if (!Number.isFinite(statistic.median)) return "—";
-  const range =
-    statistic.low === statistic.high ? "" : ` (${format(statistic.low)} – ${format(statistic.high)})`;
-  return `${format(statistic.median)}${range}`;
+const right = (title: string) => ({ title, align: "right" as const });
+
+/** A cell: the median, below it the range. */
+const withRange = ({ median: middle, low, high }: Statistic, format: (value: number) => string): string => {
+  if (!Number.isFinite(middle)) return numeric("—");
+  const range = low === high ? "" : `<br><small>${escapeText(`${format(low)} – ${format(high)}`)}</small>`;
+  return `<td class="n">${escapeText(format(middle))}${range}</td>`;
 };
+
+/** Of runs without a target: as long as they were. */
+const spread = (values: readonly number[]): Statistic => ({
+  median: median(values),
+  low: Math.min(...values),
+  high: Math.max(...values),
+});
+
 function rankingTable(pageData: Page): string {
   const { metric } = pageData.quality;
+  const arrivals = (group: Group) =>
+    group.runs.flatMap(({ result }) => (result?.reached ? [result.reached.seconds] : []));
+  const slowest = Math.max(...pageData.groups.flatMap(arrivals));
+  const scaled = Number.isFinite(slowest);
   return table(
     pageData.target
       ? `To ${describeTarget(pageData.target)}: median over seeds, range of the runs that arrived`
       : "Runs",
     [
-      "Place",
+      right("Place"),
       "Optimizer",
+      ...(scaled ? [`Every run, 0 to ${formatSeconds(slowest)}`] : []),
       pageData.target ? "Reached" : "Finished",
-      "Training time",
-      "Steps",
-      "Gradient evaluations",
-      "A step",
-      "Compilation",
-      `Best ${describeMetric(metric)}`,
+      ...["Training time", "Steps", "Gradient evaluations", "A step", "Compilation"].map(right),
+      right(`Best ${describeMetric(metric)}`),
     ],
-    pageData.groups.map(({ label, colour, runs, score }, index) => {
+    pageData.groups.map((group, index) => {
+      const { label, colour, runs, score } = group;
       const results = runs.flatMap((run) => (run.result ? [run.result] : []));
       const perStep = median(results.filter((r) => r.steps > 0).map((r) => r.seconds / r.steps));
       return [
         numeric(String(index + 1)),
         `<th scope="row">${swatch(colour)}${escapeText(label)}</th>`,
+        ...(scaled ? [drawStrip({ colour, dots: arrivals(group) }, 0, slowest)] : []),
         cell(pageData.target ? describeReached(score) : describeFinished(score)),
-        numeric(withRange(score.seconds, formatSeconds)),
-        numeric(withRange(score.steps, formatCount)),
-        numeric(withRange(score.gradients, formatCount)),
+        withRange(pageData.target ? score.seconds : spread(results.map((r) => r.seconds)), formatSeconds),
+        withRange(pageData.target ? score.steps : spread(results.map((r) => r.steps)), formatCount),
+        withRange(score.gradients, formatCount),
         numeric(formatSeconds(perStep)),
         numeric(formatSeconds(median(results.map((r) => r.compileSeconds)))),
         numeric(Number.isFinite(score.best) ? formatMetric(metric, score.best) : "—"),
@@ -288,7 +335,12 @@ function runsTable(pageData: Page): string {
   const { metric } = pageData.quality;
   return table(
     "Every run",
-    ["Optimizer", "Seed", "End", "Training time", "Steps", "Training loss", "Test"],
+    [
+      "Optimizer",
+      right("Seed"),
+      "End",
+      ...["Training time", "Steps", "Training loss", `Test ${metric}`].map(right),
+    ],
     pageData.groups.flatMap(({ label, runs }) =>
       runs.map((run) => {
         const last = run.measurements.at(-1);
@@ -333,7 +385,6 @@ function timePart({ groups }: Page): string {
   const section = splitSection(splits);
   const names = section.columns.slice(2).map(({ title }) => title as Phase);
   const bars = drawBars({
-    id: "time",
     title: section.title,
     description: splits
       .map(({ label, total, phases: spent }) => {
@@ -367,7 +418,7 @@ function chartTable(chart: Chart, xName: string): string {
   const chosen = thin(all, 12);
   return table(
     `${chart.title}: medians`,
-    [xName, ...chart.series.map(({ label }) => label)],
+    [right(xName), ...chart.series.map(({ label }) => right(label))],
     chosen.map(
       (x) =>
         `<th scope="row" class="n">${escapeText(chart.xFormat(x))}</th>` +
@@ -401,7 +452,7 @@ function page(pageData: Page, context: ReportContext): string {
     title: pageData.title,
     summary: pageData.summary,
     version: pageData.environment.thalweg,
-    body: `${rankingTable(pageData)}
+    body: `${pageData.raced ? `<div class="dense">${rankingTable(pageData)}</div>` : ""}
 <h2>Curves</h2>
 <p>Lines are medians over seeds, bands their ranges. A run that reached the target counts with its last value until the
 slowest run of its optimizer has ended. Seconds are those of training steps alone: compilation, evaluations on the test
@@ -414,7 +465,7 @@ ${timePart(pageData)}<h2>Runs</h2>
 ${runsTable(pageData)}
 ${pageData.account.map(sectionTable).join("\n")}
 <h2>Settings</h2>
-${settingsTable(pageData, context)}
+${pageData.raced ? settingsTable(pageData, context) : ""}
 <dl>
 ${factRows}
 <dt>Started</dt><dd><time datetime="${escapeText(pageData.created)}">${escapeText(pageData.created.replace("T", " ").slice(0, 16))} UTC</time></dd>

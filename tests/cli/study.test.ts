@@ -81,9 +81,9 @@ describe("a chart with logarithmic axes", () => {
     const lines = text.split("\n");
     const field = lines.slice(1, 10).map((line) => line.slice(line.search(/[│|]/) + 1));
     // Five marks, ten columns and two rows apart, from the lower left to the upper right.
-    expect(field.map((line) => line.indexOf("x"))).toEqual([40, -1, 30, -1, 20, -1, 10, -1, 0]);
+    expect(field.map((line) => line.indexOf("o"))).toEqual([40, -1, 30, -1, 20, -1, 10, -1, 0]);
     expect(lines.at(-3)!.trim().split(/ +/)).toEqual(["1", "10", "100", "1000", "10000"]);
-    expect(lines.at(-1)).toBe("x square");
+    expect(lines.at(-1)).toBe("o square");
     expect(drawPlot({ ...chart, series: [] })).toContain("nothing was measured");
   });
 });

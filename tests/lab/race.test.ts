@@ -161,7 +161,7 @@ describe("the report", () => {
     expect(page).toContain("2 not reached");
     expect(page).toContain("thalweg race table:file=");
     // Bars and a table of where the time went.
-    expect(page.match(/<g class="bar /g)!.length).toBeGreaterThan(8);
+    expect(page.match(/<i class="bar /g)!.length).toBeGreaterThan(8);
     expect(page).toContain("Where the time of a run went");
     expect(page).not.toContain("NaN<");
     expect(page).not.toContain("undefined");

@@ -1,5 +1,6 @@
 /** What a comparison found, for people: tables and sentences that the terminal and the page share. */
 import type { Section } from "../account.js";
+import { coloursOf } from "../colours.js";
 import { formatCount, formatMetric, formatSignificant } from "../format.js";
 import type { Problem } from "../problem.js";
 import { median } from "../score.js";
@@ -30,9 +31,10 @@ export const number = (value: number) => (Number.isFinite(value) ? formatSignifi
 
 export function groupsOf({ solutions }: Comparison): Group[] {
   const labels = [...new Set(solutions.map(({ subject }) => subject.label))];
-  return labels.map((label, colour) => ({
+  const colours = coloursOf(labels);
+  return labels.map((label, k) => ({
     label,
-    colour,
+    colour: colours[k]!,
     runs: solutions.flatMap(({ subject, solution }) =>
       solution && subject.label === label ? [{ subject, solution }] : [],
     ),

@@ -1,6 +1,7 @@
 /** Points of a study as curves, and numbers as its readings write them. */
 import type { Section } from "../account.js";
 import type { Point as ChartPoint, Series } from "../chart.js";
+import { coloursOf } from "../colours.js";
 import type { PowerLaw } from "../fit.js";
 import { formatCount, formatSignificant } from "../format.js";
 
@@ -13,9 +14,10 @@ export function seriesOf<P>(
   of: (point: P) => Measured | undefined,
 ): Series[] {
   const labels = [...new Set(points.map(labelOf))];
-  return labels.map((label, colour) => ({
+  const colours = coloursOf(labels);
+  return labels.map((label, k) => ({
     label,
-    colour,
+    colour: colours[k]!,
     points: points
       .filter((point) => labelOf(point) === label)
       .flatMap((point) => of(point) ?? [])

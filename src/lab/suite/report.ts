@@ -1,10 +1,12 @@
 /** A suite as a page: scores with their intervals, performance profiles, times, and the curves of every problem. */
 import { drawChart, escapeText, type Point, type Series } from "../chart.js";
+import { coloursOf } from "../colours.js";
 import { bySeconds } from "../curves.js";
 import { formatBytes, formatMetric, formatSeconds, formatSignificant } from "../format.js";
 import { cell, document, downloads, numeric, swatch, table } from "../page.js";
 import { labelsOf } from "../race.js";
 import { type RunRecord, readRun, runExists } from "../run-record.js";
+import { drawStrip } from "../strip.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
 import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./record.js";
 import { resultsOf } from "./results.js";
@@ -13,9 +15,13 @@ import type { SuiteProblem, SuiteSettings } from "./settings.js";
 /** The report of a suite, finished or not. @param command what repeats it. */
 export function suiteReport(record: SuiteRecord, command: string): string {
   const { settings, standings, finished, trials, environment, created } = record;
-  const labels = labelsOf(settings.optimizers);
+  const names = labelsOf(settings.optimizers);
+  const colours = coloursOf(names);
+  /** Everywhere in the same order: best first. */
+  const labels = standings ? standings.optimizers.map(({ optimizer }) => optimizer) : names;
+  const colourOf = (label: string) => colours[names.indexOf(label)]!;
   const unfinished = settings.problems.length - finished.length;
-  const legend = labels.map((label, colour) => `<li>${swatch(colour)}${escapeText(label)}</li>`).join("");
+  const legend = labels.map((label) => `<li>${swatch(colourOf(label))}${escapeText(label)}</li>`).join("");
   return document({
     title: `${labels.length} optimizers on ${finished.length} problems`,
     summary: [
@@ -26,22 +32,19 @@ export function suiteReport(record: SuiteRecord, command: string): string {
     ].join(" "),
     version: environment.thalweg,
     body: `
-${standings ? scores(standings, labels) : ""}
+${standings ? scores(standings, colourOf) : ""}
 <p>B is the area under an optimizer's profile from 1 to ${slowest}: 1 for the fastest on every problem, 0 for one that never
 arrives within ${slowest} times the fastest time. The interval holds 95 % of B when problems and studies are drawn anew; where
 intervals overlap, no order is claimed, and the place is a range. B depends on who takes part; the ratio to
 ${escapeText(settings.baseline)} (geometric mean over the problems that both solved) does not.</p>
 <ul class="legend">${legend}</ul>
-${standings ? profile(standings, labels) : ""}
+${standings ? profile(standings, colourOf) : ""}
 <h2>Times</h2>
 <p>An optimizer's time on a problem is the median over ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} of the best of ${settings.trials} trials:
 ${clockName(settings).toLowerCase()} of steps until the target on held-out data, without compilation, batches, evaluations and files. In brackets: the median
 with the chosen settings on seeds that no trial saw; a dash where it was missed.</p>
-${standings ? times(record, labels) : ""}
-<h2>Problems</h2>
-<div class="figures">
-${finished.map((problem) => problemFigure(record, problem, labels)).join("\n")}
-</div>
+${standings ? times(record, colourOf) : ""}
+${problems(record, labels, colourOf)}
 <h2>Settings</h2>
 ${chosen(record, labels)}
 ${failures(trials)}
@@ -91,36 +94,48 @@ const scoreRow = ({ optimizer, score, interval, places, solved, baseline }: Stan
 });
 const trialRow = ({ settings, ...rest }: Trial) => ({ ...rest, settings: JSON.stringify(settings.settings) });
 
-function scores({ optimizers, problems, baseline }: Standings, labels: readonly string[]): string {
+type ColourOf = (label: string) => number;
+const right = (title: string) => ({ title, align: "right" as const });
+
+function scores({ optimizers, problems, baseline }: Standings, colourOf: ColourOf): string {
   return table(
     "Best first",
-    ["Place", "Optimizer", "B", "95 %", "Solved", `Time to that of ${baseline}`],
+    [
+      right("Place"),
+      "Optimizer",
+      right("B"),
+      right("95 %"),
+      "B with its interval, 0 to 1",
+      right("Solved"),
+      right(`Times that of ${baseline}`),
+      right("Both solved"),
+      right("It alone"),
+      right(`${baseline} alone`),
+    ],
     optimizers.map(({ optimizer, places: [best, worst], score, interval, solved, baseline: beside }) =>
       [
         numeric(best === worst ? String(best) : `${best} – ${worst}`),
-        `<th scope="row">${swatch(labels.indexOf(optimizer))}${escapeText(optimizer)}</th>`,
+        `<th scope="row">${swatch(colourOf(optimizer))}${escapeText(optimizer)}</th>`,
         numeric(score.toFixed(3)),
         numeric(interval.map((end) => end.toFixed(2)).join(" – ")),
+        drawStrip({ colour: colourOf(optimizer), dots: [score], interval }, 0, 1),
         numeric(`${solved} of ${problems.length}`),
-        numeric(
-          Number.isFinite(beside.ratio)
-            ? `${formatSignificant(beside.ratio, 3)} (on ${beside.both}; ${beside.alone} more, ${beside.baselineAlone} fewer)`
-            : "—",
-        ),
+        numeric(Number.isFinite(beside.ratio) ? formatSignificant(beside.ratio, 3) : "—"),
+        ...[beside.both, beside.alone, beside.baselineAlone].map((count) => numeric(String(count))),
       ].join(""),
     ),
   );
 }
 
 /** ρ(τ), a line of steps for every optimizer. */
-function profile({ optimizers }: Standings, labels: readonly string[]): string {
+function profile({ optimizers }: Standings, colourOf: ColourOf): string {
   const series = optimizers.map(({ optimizer, ratios }): Series => {
     const jumps = [1, ...ratios.filter((r) => r > 1 && r < slowest).sort((a, b) => a - b), slowest];
     const points = jumps.flatMap((tau, k): Point[] => {
       const before = k === 0 ? [] : [profileAt(ratios, jumps[k - 1]!)];
       return [...before, profileAt(ratios, tau)].map((y) => ({ x: tau, y, low: y, high: y }));
     });
-    return { label: optimizer, colour: labels.indexOf(optimizer), points };
+    return { label: optimizer, colour: colourOf(optimizer), points };
   });
   const chart = drawChart({
     id: "profile",
@@ -148,12 +163,12 @@ const percent = (share: number) => `${Math.round(100 * share)} %`;
 export const goalOf = ({ target: { metric, value }, seconds }: SuiteProblem): string =>
   `${metric} ${formatMetric(metric, value)} within ${formatSeconds(seconds)}`;
 
-function times(record: SuiteRecord, labels: readonly string[]): string {
+function times(record: SuiteRecord, colourOf: ColourOf): string {
   const rows = record.finished.map((problem) => {
     const { arrived, missed, unusable } = resultsOf(record, problem.id);
     const places = arrived.map(
       ({ optimizer, seconds, again }) =>
-        `<li>${swatch(labels.indexOf(optimizer))}${escapeText(`${optimizer} ${formatSeconds(seconds)} (${formatSeconds(again)})`)}</li>`,
+        `<li>${swatch(colourOf(optimizer))}${escapeText(`${optimizer} ${formatSeconds(seconds)} (${formatSeconds(again)})`)}</li>`,
     );
     const others = [
       ...(missed.length > 0 ? [`did not arrive: ${missed.join(", ")}`] : []),
@@ -180,12 +195,29 @@ function shownRuns({ folder, settings }: SuiteRecord, problem: SuiteProblem, lab
   return again.length > 0 ? again : runs(0);
 }
 
-function problemFigure(record: SuiteRecord, problem: SuiteProblem, labels: readonly string[]): string {
+/** A figure for each problem; a record that was taken from where its runs are has none. */
+function problems(record: SuiteRecord, labels: readonly string[], colourOf: ColourOf): string {
+  const drawn = record.finished.filter((problem) =>
+    labels.some((label) => shownRuns(record, problem, label).length > 0),
+  );
+  if (drawn.length === 0) return "";
+  return `<h2>Problems</h2>
+<div class="figures">
+${drawn.map((problem) => problemFigure(record, problem, labels, colourOf)).join("\n")}
+</div>`;
+}
+
+function problemFigure(
+  record: SuiteRecord,
+  problem: SuiteProblem,
+  labels: readonly string[],
+  colourOf: ColourOf,
+): string {
   const { metric, value, goal } = problem.target;
   const series = labels.map(
-    (label, colour): Series => ({
+    (label): Series => ({
       label,
-      colour,
+      colour: colourOf(label),
       points: bySeconds(shownRuns(record, problem, label), ({ test }) => test[metric]),
     }),
   );
@@ -224,7 +256,7 @@ function chosen({ finished, trials, settings }: SuiteRecord, labels: readonly st
       }),
     ),
   );
-  return `<details><summary>Best settings of every study</summary>${table("Best trials", ["Problem", "Optimizer", "Study", "Trial", "Settings"], rows)}</details>`;
+  return `<details><summary>Best settings of every study</summary>${table("Best trials", ["Problem", "Optimizer", right("Study"), right("Trial"), "Settings"], rows)}</details>`;
 }
 
 /** What could not run at all, and why. */
