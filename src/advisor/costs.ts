@@ -27,8 +27,13 @@ export interface Setting {
    * f32: everything; mixed: products, parameters and gradients in bf16 beside f32 parameters, the method's state in f32.
    */
   readonly precision: "f32" | "mixed";
-  /** Devices that share the data, each with the whole model; 1 for one. */
+  /** Devices that share the data; 1 for one. */
   readonly workers: number;
+  /**
+   * Parameters, gradients and state are divided among the workers, each layer's parameters gathered when it is used
+   * (ZeRO's third stage, Rajbhandari et al. 2020; "fully sharded"). Default: every device has them all.
+   */
+  readonly sharded?: boolean | undefined;
   /** Bytes that may be used on a device; default: the hardware's. */
   readonly memory?: number | undefined;
 }
@@ -142,21 +147,31 @@ export function costsOf(
 ): MethodCosts {
   const method = findMethod(name);
   const { batch, hardware, precision, workers } = setting;
+  const sharded = setting.sharded === true && workers > 1;
+  const shares = sharded ? workers : 1;
   const { settings } = method.create(given);
   const costs = method.costs(model, given, batch);
   const n = parameterCount(model);
   const size = bytesOf[precision];
 
   const amounts = (sizes: Costs["state"] | Costs["workspace"]): Amount[] =>
-    sizes.map(({ part, formula, elements }) => ({ part, formula, elements, bytes: stateBytes * elements }));
+    sizes.map(({ part, formula, elements }) => ({
+      part,
+      formula,
+      elements,
+      bytes: (stateBytes * elements) / shares,
+    }));
   const [state, workspace] = [amounts(costs.state), amounts(costs.workspace)];
   const kept = (list: readonly Amount[]) => list.reduce((sum, { bytes }) => sum + bytes, 0);
-  const fixed = n * (size.parameter + size.gradient) + kept(state) + kept(workspace);
+  // Of a sharded model one layer at a time is whole.
+  const gathered = sharded ? largestLayer(model) * 2 * size.gradient : 0;
+  const own = (n * (size.parameter + size.gradient)) / shares;
+  const fixed = own + gathered + kept(state) + kept(workspace);
   const perExample = model.activations * size.activation;
   const limit = setting.memory ?? hardware.memory;
   const memory = {
-    parameters: n * size.parameter,
-    gradients: n * size.gradient,
+    parameters: (n * size.parameter) / shares + gathered / 2,
+    gradients: (n * size.gradient) / shares + gathered / 2,
     state,
     workspace,
     activations: perExample * batch,
@@ -185,7 +200,7 @@ export function costsOf(
     ...methodSeconds(model, name, settings, costs, hardware),
     communication: 0,
   };
-  const sent = communicationOf(costs, n, size.gradient, asked, workers);
+  const sent = communicationOf(costs, n, size.gradient, asked, { workers, sharded });
   const collectives = workers > 1 ? asked.reduce((sum, [, count]) => sum + count, 0) : 0;
   seconds.communication =
     (sent.gradients + sent.curvature) / hardware.interconnect.bandwidth +
@@ -220,6 +235,10 @@ export function costsOf(
   };
 }
 
+/** Parameters of the largest layer. */
+const largestLayer = (model: Architecture): number =>
+  model.layers.reduce((most, layer) => Math.max(most, parameterCount({ layers: [layer] })), 0);
+
 /**
  * All methods of the catalogue, as they are by default.
  *
@@ -228,13 +247,16 @@ export function costsOf(
 export const allCosts = (model: Architecture, setting: Setting): MethodCosts[] =>
   (Object.keys(optimizers) as OptimizerName[]).map((name) => costsOf(model, name, {}, setting));
 
-/** A ring all-reduce of S bytes sends 2(W − 1)/W·S from each device. */
+/**
+ * A ring all-reduce of S bytes sends 2(W − 1)/W·S from each device. Of a sharded model every pass gathers the parameters
+ * forward and again backward, and its gradient ends where its share is: 3(W − 1)/W·S.
+ */
 function communicationOf(
   { state, evaluations }: Costs,
   n: number,
   gradientBytes: number,
   asked: readonly (readonly [Question, number])[],
-  workers: number,
+  { workers, sharded }: { workers: number; sharded: boolean },
 ): { gradients: number; curvature: number } {
   const ring = (2 * (workers - 1)) / workers;
   const vectors = asked.reduce(
@@ -246,7 +268,7 @@ function communicationOf(
     .reduce((sum, { elements }) => sum + elements, 0);
   // Shampoo's and SOAP's factors are made of the gradient, which every device has after its own all-reduce.
   return {
-    gradients: ring * n * gradientBytes * vectors,
+    gradients: ring * (sharded ? 1.5 : 1) * n * gradientBytes * vectors,
     curvature: ring * factors * stateBytes * (evaluations.factors ?? 0),
   };
 }

@@ -1,6 +1,6 @@
 /** What would change an advice, or make one possible: the question asked again with one fact changed at a time. */
 import type { OptimizerName } from "../optimizers/registry.js";
-import { allCosts, type MethodCosts } from "./costs.js";
+import { allCosts } from "./costs.js";
 import { rank } from "./ranking.js";
 import { type Context, contextOf, type Evidence, type Situation } from "./situation.js";
 
@@ -60,26 +60,30 @@ function whatCouldChange({ situation, evidence }: Context): Change[] {
   ];
 }
 
-/** Ways out for a model of which no method's step fits in the memory. */
-function whatCouldFit({ model, situation, evidence, costs }: Context): Change[] {
-  const { batch } = situation;
-  const mixed = { ...situation, precision: "mixed" as const };
-  const most = (list: Iterable<MethodCosts>) =>
-    [...list].reduce((most, { largestBatch }) => Math.max(most, largestBatch), 0);
-  const accumulated = (given: Situation, size: number, words = ""): Change[] =>
-    size > 0 && size < batch
-      ? [
-          [
-            `with ${size === 1 ? "one example" : `${size.toLocaleString("en-US")} examples`} at a time${words}, the gradients of ${Math.ceil(batch / size).toLocaleString("en-US")} averaged before a step`,
-            { ...given, batch: size },
-            evidence,
-          ],
-        ]
-      : [];
+/** Ways out for a model of which no method's step fits in the memory: one at a time, and with fewer examples at a time. */
+function whatCouldFit({ model, situation, evidence }: Context): Change[] {
+  const examples = situation.batch * situation.workers;
+  const among = (workers: number) =>
+    [`divided among ${workers} devices`, { ...situation, workers, sharded: true }] as const;
+  const ways: readonly (readonly [string, Situation])[] = [
+    ["", situation],
+    ["in mixed precision", { ...situation, precision: "mixed" }],
+    ...[8, 64].filter((workers) => workers > situation.workers).map(among),
+  ];
   return [
-    ...accumulated(situation, most(costs.values())),
-    ["in mixed precision", mixed, evidence],
-    ...accumulated(mixed, most(allCosts(model, mixed)), " in mixed precision"),
+    ...ways.flatMap(([way, changed]) => {
+      // As many examples as fit beside Adam's state, or beside the smallest.
+      const largest = new Map(allCosts(model, changed).map((costs) => [costs.method, costs.largestBatch]));
+      const most = largest.get("adamw") || Math.max(...largest.values());
+      const batch = Math.min(most, Math.ceil(examples / changed.workers));
+      if (batch === 0) return [];
+      const turns = Math.ceil(examples / (batch * changed.workers));
+      const size = batch === 1 ? "one example" : `${batch.toLocaleString("en-US")} examples`;
+      const each = changed.workers > 1 ? " on each" : "";
+      const slowly = `with ${size}${each} at a time, the gradients of ${turns.toLocaleString("en-US")} averaged before a step`;
+      const words = [way, ...(turns > 1 ? [slowly] : [])].filter((part) => part !== "").join(", ");
+      return [[words, { ...changed, batch }, evidence] as const];
+    }),
     withMemory(situation, evidence, 2),
     withMemory(situation, evidence, 10),
     withMemory(situation, evidence, 100),

@@ -49,11 +49,16 @@ export interface Ranking {
   readonly excluded: readonly { readonly method: OptimizerName; readonly because: string }[];
 }
 
-/** Why a method of layers is none for a model that has none. */
-const withoutLayers = (method: OptimizerName, { layers }: Architecture): readonly string[] =>
-  (method === "kfac" || method === "ekfac") && layers.every(({ kind }) => kind === "other")
-    ? ["no layer of the model has Kronecker factors"]
+/** Why a method of factors is another at a higher price where they have nothing to treat. */
+function withoutFactors({ method, memory }: MethodCosts, { layers }: Architecture): readonly string[] {
+  const kronecker = method === "kfac" || method === "ekfac";
+  if (kronecker && layers.every(({ kind }) => kind === "other"))
+    return ["no layer of the model has Kronecker factors"];
+  const none = !memory.state.some(({ part, elements }) => part === "factors" && elements > 0);
+  return (method === "shampoo" || method === "soap") && none
+    ? ["no array of the model has two axes that are short enough"]
     : [];
+}
 
 /** All methods for which a prior is known. */
 export function rank(context: Context): Ranking {
@@ -64,7 +69,7 @@ export function rank(context: Context): Ranking {
     if (!priors[method]) continue;
     // Refreshed as rarely as its price asks for.
     const costs = affordable(method, usual, context);
-    const [reason] = [...withoutLayers(method, context.model), ...costs.infeasible];
+    const [reason] = [...withoutFactors(costs, context.model), ...costs.infeasible];
     if (reason !== undefined || !costs.fits) {
       excluded.push({
         method,

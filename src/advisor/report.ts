@@ -57,7 +57,7 @@ export function adviceReport(model: Architecture, situation: Situation, advice: 
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeText(title)}</title><style>${style}</style>
 <h1>${escapeText(title)}</h1>
-<p>${escapeText(`${situation.task}, ${situation.batch.toLocaleString("en-US")} examples a step on ${situation.hardware.name}${situation.workers > 1 ? `, ${situation.workers} devices` : ""}, ${situation.precision}.`)}</p>
+<p>${escapeText(`${situation.task}, ${situation.batch.toLocaleString("en-US")} examples a step on ${situation.hardware.name}${situation.workers > 1 ? `, ${situation.workers} devices${situation.sharded ? " among which the model is divided" : ""}` : ""}, ${situation.precision}.`)}</p>
 ${first ? `<ul>${first.reasons.map((r) => `<li>${escapeText(`${r.fact}: ${r.rule}`)} <small>${escapeText(r.source)}</small></li>`).join("")}</ul>` : ""}
 <h2>Predicted time to a target</h2>
 <p><small>Beside tuned Adam's: steps by rules, the time of a step by counted costs. A race decides.</small></p>

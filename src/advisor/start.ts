@@ -51,10 +51,22 @@ export function startingSettings(method: OptimizerName, context: Context): Setti
   // A step that sees more examples may be longer: as the root, which holds for Adam (Malladi et al. 2022).
   if (batch * workers > 1024 && optimizers[method].family === "first order" && task !== "fine-tuning")
     set("learningRate", scaled(method, Math.min(4, Math.sqrt((batch * workers) / 256))));
+  if (method === "soap") {
+    const axis = longestAxis(context);
+    if (axis > optimizers.soap.defaults.largestAxis) set("largestAxis", axis);
+  }
   for (const interval of ["inverseInterval", "interval"])
     if (own.includes(interval)) set(interval, bearableInterval(method, interval, settings, context));
   return settings;
 }
+
+/** The longest axis for which an eigenbasis is worth its price; Vyas et al. 2024 stop at 10,000 in language models. */
+const longestAxis = ({ model }: Context): number =>
+  model.layers
+    .flatMap(({ arrays }) => arrays)
+    .flatMap(({ shape }) => (shape.length > 1 ? shape : []))
+    .filter((axis) => axis <= 10_000)
+    .reduce((a, b) => Math.max(a, b), 0);
 
 function scaled(method: OptimizerName, factor: number): number {
   const { learningRate } = optimizers[method].defaults as { learningRate?: number };

@@ -92,6 +92,7 @@ async function situationOf(
       expertise,
       precision,
       workers,
+      sharded: flags.sharded,
       hardware,
       memory,
       dataSeconds,

@@ -42,7 +42,15 @@ export async function costs(modelText: string, flags: CostFlags): Promise<void> 
     const { model } = opened;
     const hardware =
       flags.hardware === "here" ? measureHardware(await runtime()) : findHardware(flags.hardware ?? "a100");
-    const setting: Setting = { batch: opened.batch ?? batch ?? 64, hardware, precision, workers, memory };
+    const { sharded } = flags;
+    const setting: Setting = {
+      batch: opened.batch ?? batch ?? 64,
+      hardware,
+      precision,
+      workers,
+      sharded,
+      memory,
+    };
     const rows =
       chosen.length > 0
         ? chosen.map(({ name, settings }) => costsOf(model, name as OptimizerName, settings, setting))
@@ -83,14 +91,14 @@ const describeLeast = (least: number | undefined): string =>
   least === undefined ? "all" : least === 0 ? symbol.dash : formatCount(least);
 
 function show(model: Architecture, setting: Setting, rows: readonly MethodCosts[]): void {
-  const { batch, workers, precision, hardware } = setting;
+  const { batch, workers, sharded, precision, hardware } = setting;
   for (const line of describeModel(model)) print(plain(line));
   print(plain(describeHardware(hardware)));
   print("");
   print(
     pc.bold(
       plain(
-        `A step of ${formatCount(batch)} examples${workers > 1 ? ` on each of ${formatCount(workers)} devices` : ""}, ${precision === "f32" ? "f32" : "mixed precision"}`,
+        `A step of ${formatCount(batch)} examples${workers > 1 ? ` on each of ${formatCount(workers)} devices${sharded ? ", among which the model is divided" : ""}` : ""}, ${precision === "f32" ? "f32" : "mixed precision"}`,
       ),
     ),
   );

@@ -102,6 +102,7 @@ export interface CostFlags extends EngineFlags {
   readonly tokens?: string;
   readonly hardware?: string;
   readonly workers?: string;
+  readonly sharded?: boolean;
   readonly precision?: string;
   readonly memory?: string;
   readonly optimizer?: readonly string[];
@@ -113,6 +114,7 @@ export interface AdviseFlags extends EngineFlags {
   readonly tokens?: string;
   readonly hardware?: string;
   readonly workers?: string;
+  readonly sharded?: boolean;
   readonly precision?: string;
   readonly memory?: string;
   readonly phase?: string;

@@ -225,6 +225,7 @@ const advise = program
   .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
   .option("--hardware <device>", "as for costs (default: a100)")
   .option("--workers <count>", "devices that share the data (default: 1)")
+  .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
   .option("--precision <f32|mixed>", "default: f32")
   .option("--memory <amount>", "of a device that may be used: 24GB")
   .option("--phase <early|late>", "of the training (default: early)")
@@ -275,6 +276,7 @@ const costs = program
     "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
   )
   .option("--workers <count>", "devices that share the data (default: 1)")
+  .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
   .option("--precision <f32|mixed>", "mixed: products, parameters and gradients in bf16 (default: f32)")
   .option("--memory <amount>", "of a device that may be used: 24GB (default: all of it)")
   .option("-o, --optimizer <name:settings...>", "only these (default: all, with their own defaults)");

@@ -209,6 +209,27 @@ describe("communication", () => {
   });
 });
 
+describe("a model divided among devices", () => {
+  const model = readLayerList("784-1000-500-10");
+  const on = (workers: number, sharded: boolean, method: "adam" | "kfac" = "adam") =>
+    costsOf(model, method, {}, { ...setting, workers, sharded });
+  it("leaves each its share, and one whole layer with its gradient", () => {
+    const [n, largest] = [1_290_510, 785 * 1000];
+    const { memory } = on(8, true);
+    expect(memory.parameters).toBe((4 * n) / 8 + 4 * largest);
+    expect(memory.gradients).toBe(memory.parameters);
+    const kept = ({ memory }: ReturnType<typeof costsOf>) =>
+      [...memory.state, ...memory.workspace].reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(kept(on(8, true, "kfac"))).toBeCloseTo(kept(on(8, false, "kfac")) / 8, 6);
+    expect(memory.activations).toBe(on(8, false).memory.activations);
+  });
+  it("sends half as much again, and is whole on one device", () => {
+    const sent = (sharded: boolean) => on(8, sharded).communication.gradients;
+    expect(sent(true)).toBeCloseTo(1.5 * sent(false), 6);
+    expect(on(1, true)).toEqual(on(1, false));
+  });
+});
+
 describe("time", () => {
   const model = readLayerList("784-1000-500-10");
   it("is the sum of its parts", () => {
