@@ -30,8 +30,8 @@ export interface Setting {
   /** Devices that share the data; 1 for one. */
   readonly workers: number;
   /**
-   * Parameters, gradients and state are divided among the workers, each layer's parameters gathered when it is used
-   * (ZeRO's third stage, Rajbhandari et al. 2020; "fully sharded"). Default: every device has them all.
+   * Parameters, gradients, state and updates are divided among the workers, each layer's parameters gathered when it is
+   * used (ZeRO's third stage, Rajbhandari et al. 2020; "fully sharded"). Default: every device has and does them all.
    */
   readonly sharded?: boolean | undefined;
   /** Bytes that may be used on a device; default: the hardware's. */
@@ -184,20 +184,25 @@ export function costsOf(
   const beyond = asked.reduce((sum, [question, count]) => sum + count * passes[question] * forward, 0);
   const workOf = (part: Work["part"]) =>
     costs.work.filter((work) => work.part === part).reduce((sum, { flops }) => sum + flops, 0);
+  // Of a sharded model each device updates what it has; a gradient's statistics too, but not those of its own examples.
+  const ownStatistics = costs.evaluations.factors === undefined ? 1 / shares : 1;
   const flops = {
     gradient,
     questions: Math.max(0, beyond - 3 * forward),
-    curvature: workOf("curvature"),
-    inversion: workOf("inversion"),
-    update: workOf("update"),
+    curvature: ownStatistics * workOf("curvature"),
+    inversion: workOf("inversion") / shares,
+    update: workOf("update") / shares,
   };
 
   const peak = precision === "mixed" ? (hardware.matmul.bf16 ?? hardware.matmul.f32) : hardware.matmul.f32;
   const passSeconds = gradientSeconds(model, batch, hardware, { bytes: size.activation, peak });
+  const whole = methodSeconds(model, name, settings, costs, hardware);
   const seconds = {
     gradient: passSeconds,
     questions: gradient === 0 ? 0 : passSeconds * (flops.questions / gradient),
-    ...methodSeconds(model, name, settings, costs, hardware),
+    curvature: ownStatistics * whole.curvature,
+    inversion: whole.inversion / shares,
+    update: whole.update / shares,
     communication: 0,
   };
   const sent = communicationOf(costs, n, size.gradient, asked, { workers, sharded });
@@ -231,7 +236,7 @@ export function costsOf(
           ]
         : []),
     ],
-    warnings: wideFactors(model, state),
+    warnings: costs.evaluations.factors === undefined ? [] : wideFactors(model),
   };
 }
 
@@ -277,8 +282,7 @@ function communicationOf(
 const wide = 16_384;
 
 /** Layers whose dense factors are more than a method can bear, with the number: of a table of words it is not even made. */
-function wideFactors({ layers }: Architecture, state: readonly Amount[]): string[] {
-  if (!state.some(({ part }) => part === "factors")) return [];
+function wideFactors({ layers }: Architecture): string[] {
   const price = (order: number) =>
     `of order ${order.toLocaleString("en-US")}: ${describeBytes(stateBytes * order ** 2)}, and ${formatPower(order ** 3)} FLOP an inverse`;
   return layers.flatMap(({ name, kind, inputs, outputs }) => {

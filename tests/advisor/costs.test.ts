@@ -209,6 +209,13 @@ describe("communication", () => {
   });
 });
 
+it("a table of words is an obstacle for Kronecker factors, not for blocks or for axes that are left alone", () => {
+  const model = readLayerList("64-50257");
+  for (const method of ["shampoo", "soap"] as const)
+    expect(costsOf(model, method, {}, setting).warnings).toEqual([]);
+  expect(costsOf(model, "kfac", {}, setting).warnings).toHaveLength(1);
+});
+
 describe("a model divided among devices", () => {
   const model = readLayerList("784-1000-500-10");
   const on = (workers: number, sharded: boolean, method: "adam" | "kfac" = "adam") =>
@@ -222,6 +229,13 @@ describe("a model divided among devices", () => {
       [...memory.state, ...memory.workspace].reduce((sum, { bytes }) => sum + bytes, 0);
     expect(kept(on(8, true, "kfac"))).toBeCloseTo(kept(on(8, false, "kfac")) / 8, 6);
     expect(memory.activations).toBe(on(8, false).memory.activations);
+  });
+  it("lets each update its own, but not see others' examples", () => {
+    const [whole, divided] = [on(8, false, "kfac").flops, on(8, true, "kfac").flops];
+    expect(divided.update).toBeCloseTo(whole.update / 8, 0);
+    expect(divided.inversion).toBeCloseTo(whole.inversion / 8, 0);
+    expect(divided.curvature).toBe(whole.curvature);
+    expect(divided.gradient).toBe(whole.gradient);
   });
   it("sends half as much again, and is whole on one device", () => {
     const sent = (sharded: boolean) => on(8, sharded).communication.gradients;
