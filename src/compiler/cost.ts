@@ -90,6 +90,10 @@ export function cost(program: Program): Cost {
   return { ...total, boundBytes: bound, arenaBytes: planned.arenaBytes, steps: scheduled.steps.length };
 }
 
+/** FLOPs of matrix products and of everything else. */
+export const flopsOf = ({ matmulFlops, elementwiseFlops, transcendentals }: Cost): number =>
+  matmulFlops + elementwiseFlops + transcendentals;
+
 const rootBytes = (root: Root) => root.size * bytesOf(root.dtype);
 const boundRoots = (scheduled: Schedule) => [
   ...scheduled.inputs,

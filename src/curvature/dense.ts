@@ -1,11 +1,11 @@
 /** Curvature as a dense matrix [n, n]: for small n, and as the reference of everything that avoids it. */
 import { compile } from "../compiler/compile.js";
-import { cost } from "../compiler/cost.js";
+import { cost, flopsOf } from "../compiler/cost.js";
 import { random } from "../nn/random.js";
 import type { Buffer } from "../runtime/memory.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { argumentsOf, type Objective } from "./objective.js";
-import { type CurvatureOptions, compileProduct, curvatureOperator, productBytes } from "./operator.js";
+import { type CurvatureOptions, compileProduct, curvatureOperator, productCost } from "./operator.js";
 import type { CurvatureKind } from "./products.js";
 import { curvatureRows } from "./rows.js";
 
@@ -29,10 +29,11 @@ export interface DenseOptions extends CurvatureOptions {
 /**
  * The dense matrix of a curvature (kinds as of `curvatureOperator`; a mean over the batch): n² numbers.
  *
- * Gauss–Newton and Fisher matrices of models with few outputs are RᵀR with R [rows, n] from one backward pass an output
- * (rows.ts): 2·rows·n² FLOPs, in one matrix product. That this is the curvature (no example depends on others) is
- * checked at the first `compute`, on a product with a random vector. Everything else comes from products with blocks of
- * unit vectors: about n times the FLOPs of a product, in blocks that the workspace has room for.
+ * Gauss–Newton and Fisher matrices are RᵀR with R [rows, n] from one backward pass an output (rows.ts), where that takes
+ * fewer FLOPs than n products: rows·n², in one matrix product. So it is with few outputs, and with convolutions, whose
+ * weights are used at many places. That this is the curvature (no example depends on others) is checked at the first
+ * `compute`, on a product with a random vector. Everything else comes from products with blocks of unit vectors: about n
+ * times the FLOPs of a product, in blocks that the workspace has room for.
  *
  *     const H = denseCurvature(objective, "hessian");
  *     H.compute();
@@ -90,7 +91,7 @@ interface Filler {
   release(): void;
 }
 
-/** RᵀR, where there is an R that the workspace has room for. */
+/** RᵀR, where there is an R that the workspace has room for, and less work than in n products. */
 function byRows(
   objective: Objective,
   kind: CurvatureKind,
@@ -104,7 +105,11 @@ function byRows(
   const R = applies ? curvatureRows(traced, given.parameters, objective.layout) : undefined;
   if (!R || R.size * bytesOf(R.dtype) > workspace) return undefined;
   const program = { inputs: given.inputs, outputs: [R.transpose().matmul(R)] };
-  if (cost(program).arenaBytes > workspace) return undefined;
+  const counted = cost(program);
+  if (counted.arenaBytes > workspace) return undefined;
+  // Of a matrix times its own transpose one triangle is computed (runtime/symmetric.ts).
+  const n = objective.layout.size;
+  if (flopsOf(counted) - R.size * n > n * productCost(objective, kind, undefined, {}).flops) return undefined;
   const executable = compile(objective.runtime, program, { inputs: given.buffers, outputs: [matrix] });
   return { fill: () => executable.run(), release: executable.release };
 }
@@ -169,7 +174,7 @@ function columnsAtOnce(
 ): number {
   const { workspace } = options;
   for (let rows = Math.min(options.block ?? 16, objective.layout.size); ; rows = Math.floor(rows / 2)) {
-    const bytes = productBytes(objective, kind, rows, options);
+    const { bytes } = productCost(objective, kind, rows, options);
     if (bytes <= workspace) return rows;
     if (rows === 1)
       throw new RangeError(

@@ -6,7 +6,7 @@
 import { splitLinear } from "../autodiff/split.js";
 import { batch as batchOver } from "../autodiff/vmap.js";
 import { compile, type Executable } from "../compiler/compile.js";
-import { cost } from "../compiler/cost.js";
+import { cost, flopsOf } from "../compiler/cost.js";
 import { simplify } from "../compiler/simplify.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Data } from "../tensor/dtype.js";
@@ -172,14 +172,20 @@ export function compileProduct(
   };
 }
 
-/** Bytes that `compileProduct` takes beside the objective's own: residuals, vectors, activations. Compiles nothing. */
-export function productBytes(
+/**
+ * What `compileProduct` takes beside the objective's own (residuals, vectors, activations), and the FLOPs of one run of
+ * what depends on the tangents. Compiles nothing.
+ */
+export function productCost(
   objective: Objective,
   kind: CurvatureKind,
   rows: number | undefined,
   options: CurvatureOptions,
-): number {
+): { readonly bytes: number; readonly flops: number } {
   const { split } = traceProduct(objective, kind, rows, options);
   const [known, dependent] = [cost(split.known), cost(split.dependent)];
-  return known.arenaBytes + dependent.boundBytes + dependent.arenaBytes;
+  return {
+    bytes: known.arenaBytes + dependent.boundBytes + dependent.arenaBytes,
+    flops: flopsOf(dependent),
+  };
 }

@@ -16,8 +16,8 @@ import { readUses, type Use } from "./kronecker/uses.js";
 import type { TracedLoss } from "./objective.js";
 import type { OutputCurvature } from "./output-curvature.js";
 
-/** More outputs than so many an example, and products are about as cheap. */
-const mostOutputs = 8;
+/** More outputs than so many an example, and products are cheaper. */
+const mostOutputs = 64;
 
 /**
  * R, or undefined where it cannot be had so: parameters outside of dense, convolution and norm layers, a regulariser,

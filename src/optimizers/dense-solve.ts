@@ -1,7 +1,7 @@
 /** Solutions of (A + λI) d = −g for a dense symmetric A, by LAPACK in the runtime's memory. */
 import type { CurvatureKind, DenseCurvature, Objective } from "../curvature/index.js";
 import { denseCurvature } from "../curvature/index.js";
-import { productBytes } from "../curvature/operator.js";
+import { productCost } from "../curvature/operator.js";
 import type { BlasFunctions } from "../runtime/blas.js";
 import type { Buffer } from "../runtime/memory.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -47,7 +47,7 @@ export function denseFor(
     );
   if (bytes > limit) throw refuse(bytes, "", "");
   const workspace = limit - bytes;
-  const one = productBytes(objective, kind, 1, {});
+  const { bytes: one } = productCost(objective, kind, 1, {});
   if (one > workspace)
     throw refuse(bytes + one, " and one product with it on this batch", ", a smaller batch");
   return denseCurvature(objective, kind, { limit, workspace });

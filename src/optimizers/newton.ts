@@ -14,8 +14,8 @@
  * Levenberg 1944; Marquardt 1963; Moré & Sorensen 1983; Nocedal & Wright 2006, "Numerical optimization", chapter 4;
  * Müller & Zeinhofer 2023, "Achieving high accuracy with PINNs via energy natural gradient descent".
  *
- * For n up to a few thousands; a Gauss–Newton matrix with few outputs is cheaper than its n products,
- * 2·examples·outputs·n² FLOPs. The batch should be all of the data, or large: ρ compares two losses on it.
+ * For n up to a few thousands; a Gauss–Newton matrix with few outputs, or of convolutions, is cheaper than its n
+ * products, examples·outputs·n² FLOPs. The batch should be all of the data, or large: ρ compares two losses on it.
  */
 
 import type { CurvatureKind, Objective } from "../curvature/index.js";
@@ -75,9 +75,14 @@ export const newton = defineMethod(
     treats: everyElement("with all others: a dense matrix"),
     costs(shape, s, batch) {
       const n = parameterCount(shape);
-      // A Gauss–Newton matrix of few outputs is RᵀR (curvature/rows.ts).
+      // A Gauss–Newton matrix is RᵀR (curvature/rows.ts) where that is less work than n products of 4 FLOPs a weight and place.
       const rows = batch * outputsOf(shape);
-      const byRows = s.curvature === "gaussNewton" && 4 * rows * n <= s.memoryLimit * 2 ** 20;
+      const product =
+        4 * shape.layers.reduce((sum, layer) => sum + layer.positions * layer.inputs * layer.outputs, 0);
+      const byRows =
+        s.curvature === "gaussNewton" &&
+        outputsOf(shape) * n <= product &&
+        4 * rows * n <= s.memoryLimit * 2 ** 20;
       const products = s.curvature === "hessian" ? "hessianVectorProducts" : "gaussNewtonVectorProducts";
       const { formula, inversion, update } = {
         none: { formula: "⅔n³", inversion: 2 / 3, update: 2 },
@@ -100,9 +105,7 @@ export const newton = defineMethod(
         work: [
           { part: "inversion", formula, flops: inversion * n ** 3 },
           { part: "update", formula: `${update}n²`, flops: update * n ** 2 },
-          ...(byRows
-            ? [{ part: "curvature" as const, formula: "2·B·outputs·n²", flops: 2 * rows * n ** 2 }]
-            : []),
+          ...(byRows ? [{ part: "curvature" as const, formula: "B·outputs·n²", flops: rows * n ** 2 }] : []),
           ...(averages ? [{ part: "curvature" as const, formula: "3n²", flops: 3 * n ** 2 }] : []),
         ],
         evaluations: {

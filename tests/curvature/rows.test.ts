@@ -13,7 +13,9 @@ import { curvatureRows } from "../../src/curvature/rows.js";
 import {
   batchNorm,
   binaryCrossEntropyWithLogits,
+  conv2d,
   dense,
+  flatten,
   layerNorm,
   meanSquared,
   random,
@@ -59,6 +61,10 @@ describe("the matrix from rows is the matrix from products", () => {
   const cases: Record<string, Network> = {
     mlp: networks.mlp!,
     cnn: networks.cnn!,
+    "convolutions with ten outputs": {
+      ...networks.cnn!,
+      layer: sequential(conv2d(2, 3), tanh(), flatten(), dense(10)),
+    },
     rnn: networks.rnn!,
     "squared error": mlp(meanSquared(), "numbers"),
     "binary cross-entropy": mlp(binaryCrossEntropyWithLogits(), "probabilities"),
@@ -120,7 +126,7 @@ describe("where rows cannot be had", () => {
     "a regulariser": { ...networks.mlp!, decay: 0.1 },
     "many outputs": {
       ...mlp(softmaxCrossEntropy(), "classes"),
-      layer: sequential(dense(3), tanh(), dense(9)),
+      layer: sequential(dense(1), tanh(), dense(65)),
     },
   };
   for (const [name, network] of Object.entries(cases))
