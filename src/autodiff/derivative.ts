@@ -8,6 +8,7 @@ import { rulesOf } from "../tensor/primitives/index.js";
 import { type Maybe, sumOf } from "../tensor/primitives/rules.js";
 import { formatShape, ShapeError, sameShape } from "../tensor/shape.js";
 import { concat, full, input, Tensor } from "../tensor/tensor.js";
+import { joinFactors } from "./factors.js";
 
 /**
  * The tensors on the paths from `sources` to the outputs, inputs before users, sources excluded; what lies behind a
@@ -99,7 +100,14 @@ export interface LinearMap {
 /** The derivative of the outputs as a linear map of tangents of `wrt`. */
 export function linearPart(outputs: readonly Tensor[], wrt: readonly Tensor[]): LinearMap {
   const placeholders = wrt.map((tensor, index) => input(`tangent ${index}`, tensor));
-  return { placeholders, outputs: pushforward(outputs, wrt, placeholders) };
+  return linearMap(placeholders, pushforward(outputs, wrt, placeholders));
+}
+
+/** The linear map of the placeholders that the outputs are, with known factors joined. */
+export function linearMap(placeholders: readonly Tensor[], outputs: readonly Maybe[]): LinearMap {
+  const present = outputs.filter((output) => output !== undefined);
+  const order = between(new Set(placeholders), present);
+  return { placeholders, outputs: joinFactors(placeholders, order, outputs) };
 }
 
 /** The linear map at these tangents; undefined stands for zero. It is its own derivative. */

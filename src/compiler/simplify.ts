@@ -30,11 +30,25 @@ export function simplify(program: Program): Program {
     return tensor;
   };
   const padSums = new Map<Tensor, PadSum | undefined>();
-  for (const tensor of reachable(program.outputs)) {
-    const inputs = tensor.inputs.map((operand) => simple.get(operand)!);
-    simple.set(tensor, unique(rewrite(tensor, inputs, unique, padSums)));
-  }
+  const visit = (tensor: Tensor): Tensor => {
+    const found = simple.get(tensor);
+    if (found) return found;
+    const { op } = tensor;
+    const result =
+      op.kind === "softmax"
+        ? visit(softmaxOf(tensor.inputs[0]!, op.axis))
+        : unique(rewrite(tensor, tensor.inputs.map(visit), unique, padSums));
+    simple.set(tensor, result);
+    return result;
+  };
+  for (const tensor of reachable(program.outputs)) visit(tensor);
   return { inputs: program.inputs, outputs: program.outputs.map((output) => simple.get(output)!) };
+}
+
+/** Softmax in the other primitives: what is kept of it and what is computed again is then decided as for them. */
+function softmaxOf(x: Tensor, axis: number): Tensor {
+  const powers = x.sub(x.maximum(axis, true)).exp();
+  return powers.div(powers.sum(axis, true));
 }
 
 /** The number that fills a tensor, as its type holds it. */

@@ -128,6 +128,9 @@ export function infer(op: Op, inputs: readonly Spec[]): Spec {
     case "reverse":
     case "cumsum":
       return a;
+    case "softmax":
+      needFloat(a);
+      return a;
     case "reduceSum":
     case "reduceMax":
       if (a.dtype === "bool") fail("is not defined on bool; use cast");

@@ -36,6 +36,8 @@ export type Op =
   | { readonly kind: "reduceMax"; readonly axes: readonly number[] }
   | { readonly kind: "argMax"; readonly axis: number }
   | { readonly kind: "cumsum"; readonly axis: number }
+  /** Of the others (`compiler/simplify.ts`), with a derivative of its own. */
+  | { readonly kind: "softmax"; readonly axis: number }
   // contraction: [...batch, m, k] · [...batch, k, n]
   | { readonly kind: "dot" }
   /** Image patches: [n, h, w, c] → [n, oh, ow, kh·kw·c], zeros outside; convolution is patches · weights. */

@@ -339,8 +339,7 @@ export class Tensor implements Spec {
     return keep ? result : result.reshape(this.sum(axis).shape);
   }
   softmax(axis = -1): Tensor {
-    const shifted = this.sub(this.maximum(axis, true).stopGradient()).exp();
-    return shifted.div(shifted.sum(axis, true));
+    return Tensor.apply({ kind: "softmax", axis: normalizeAxes("softmax", axis, this.rank)[0]! }, this);
   }
   logSoftmax(axis = -1): Tensor {
     const shifted = this.sub(this.maximum(axis, true).stopGradient());

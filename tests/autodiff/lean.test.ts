@@ -1,6 +1,16 @@
 /** Derivative graphs are compiled as they are: what they may not contain. */
 import { describe, expect, test } from "vitest";
-import { grad, jvp, linearize, pullback, pushforward, splitLinear, vmap } from "../../src/autodiff/index.js";
+import {
+  grad,
+  jvp,
+  linearize,
+  pullback,
+  pushforward,
+  splitLinear,
+  vjp,
+  vmap,
+} from "../../src/autodiff/index.js";
+import { simplify } from "../../src/compiler/simplify.js";
 import { evaluate } from "../../src/tensor/evaluate.js";
 import { reachable, trace } from "../../src/tensor/program.js";
 import { full, input, stack, type Tensor } from "../../src/tensor/tensor.js";
@@ -133,6 +143,24 @@ describe("splitLinear", () => {
     expect(split.known.outputs).toEqual([view.inputs[0]]);
     const [x, t] = [randomArray([3, 2], 1), randomArray([2, 3], 2)];
     expectClose(evaluate(split.dependent, [x, t])[0]!, evaluate(view, [x, t])[0]!, 0);
+  });
+  test.each([
+    ["a function of single elements", (x: Tensor) => x.gelu("tanh"), ["input", "input", "mul"]],
+    [
+      "softmax",
+      (x: Tensor) => x.softmax(),
+      ["expand", "input", "input", "mul", "mul", "reduceSum", "reshape", "sub"],
+    ],
+  ])("%s keeps one array, for the tangent and its transpose", (_name, f, operations) => {
+    const [x, t] = [randomArray([3, 4], 1), randomArray([3, 4], 2)];
+    const forward = trace((x, t) => linearize(f, x!)[1](t!), x, t);
+    const split = splitLinear(forward, [forward.inputs[1]!]);
+    expect(split.known.outputs.length).toBe(1);
+    expect(kinds(split.dependent.outputs).sort()).toEqual(operations);
+    const direct = trace((x, t) => jvp(f, [x!], [t!])[1], x, t);
+    expectClose(evaluate(forward, [x, t])[0]!, evaluate(direct, [x, t])[0]!, 1e-14);
+    const whole = trace((x, t) => [linearize(f, x!)[1](t!), vjp(f, x!)[1](t!)[0]], x, t);
+    expect(splitLinear(simplify(whole), [whole.inputs[1]!]).known.outputs.length).toBe(1);
   });
   test("a program that does not depend on the inputs is known", () => {
     const free = trace((x, _t) => x!.exp(), spec(2), spec(2));

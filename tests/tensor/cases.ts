@@ -234,6 +234,13 @@ export const cases: readonly Case[] = [
   { kind: "reduceMax", name: "log-sum-exp", inputs: [real([3, 4])], apply: (x) => x!.logSumExp(0) },
   { kind: "argMax", name: "argMax", inputs: [real([3, 4])], apply: (x) => x!.argMax(0) },
   { kind: "cumsum", name: "cumsum", inputs: [real([3, 4])], apply: (x) => x!.cumsum(1) },
+  { kind: "softmax", name: "softmax", inputs: [real([3, 5], -2, 2)], apply: (x) => x!.softmax(-1) },
+  {
+    kind: "softmax",
+    name: "softmax of the first axis",
+    inputs: [real([4, 3], -2, 2)],
+    apply: (x) => x!.softmax(0),
+  },
   { kind: "cumsum", name: "cumsum of the first axis", inputs: [real([4, 2])], apply: (x) => x!.cumsum(0) },
   // contraction
   {

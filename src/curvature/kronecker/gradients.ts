@@ -7,7 +7,7 @@
  *     "empirical"   the gradient at the targets of the data. The backward pass of the loss, shared with it. No
  *                   approximation of the Fisher in general (Kunstner, Balles, Hennig 2019)
  */
-import { type LinearMap, orZeros, pullback, transpose } from "../../autodiff/derivative.js";
+import { type LinearMap, linearMap, orZeros, pullback, transpose } from "../../autodiff/derivative.js";
 import { batch as batchOver } from "../../autodiff/vmap.js";
 import { uniform } from "../../nn/sampling.js";
 import { rulesOf } from "../../tensor/primitives/index.js";
@@ -124,7 +124,7 @@ function perturbations(y: Tensor, at: readonly Tensor[]): LinearMap {
     const sum = through && own ? through.add(own) : (through ?? own);
     if (sum) tangent.set(tensor, sum);
   }
-  return { placeholders, outputs: [tangent.get(y)] };
+  return linearMap(placeholders, [tangent.get(y)]);
 }
 
 /**

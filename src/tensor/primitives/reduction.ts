@@ -2,6 +2,7 @@
  * y = Σ xᵢ: ẏ = Σ ẋᵢ, x̄ᵢ = ȳ. Running sums yᵢ = Σ_{j≤i} xⱼ: x̄ⱼ = Σ_{i≥j} ȳᵢ.
  * y = max xᵢ: with S the elements that attain it, ẏ = Σ_{i∈S} ẋᵢ / |S|: ties share equally. argMax is the first of
  * them and has no derivative.
+ * y = softmax(x): ẏ = y ⊙ (ẋ − Σ y ⊙ ẋ), which needs y alone of all that y is made of.
  */
 import { type Shape, sizeOf, stridesOf } from "../shape.js";
 import type { Tensor } from "../tensor.js";
@@ -17,7 +18,7 @@ function reducedStrides(shape: Shape, axes: readonly number[]): number[] {
 const kept = (reduced: Tensor, x: Tensor, axes: readonly number[]) =>
   reduced.reshape(x.shape.map((n, axis) => (axes.includes(axis) ? 1 : n)));
 
-export const reduction: Family<"reduceSum" | "reduceMax" | "argMax" | "cumsum"> = {
+export const reduction: Family<"reduceSum" | "reduceMax" | "argMax" | "cumsum" | "softmax"> = {
   reduceSum: {
     evaluate(op, [x], output) {
       const sums = new Float64Array(sizeOf(output.shape));
@@ -73,5 +74,26 @@ export const reduction: Family<"reduceSum" | "reduceMax" | "argMax" | "cumsum"> 
     jvp: (op, _inputs, [t]) => t?.cumsum(op.axis),
     transpose: (op, c) => [c.reverse(op.axis).cumsum(op.axis).reverse(op.axis)],
     batch: (op, [x]) => x!.cumsum(op.axis + 1),
+  },
+  softmax: {
+    evaluate(op, [x], output) {
+      const targets = reducedStrides(output.shape, [op.axis]);
+      const size = output.shape[op.axis]! === 0 ? 0 : sizeOf(output.shape) / output.shape[op.axis]!;
+      const peaks = new Float64Array(size).fill(-Infinity);
+      walk(output.shape, targets, 0, (index, target) => {
+        peaks[target] = Math.max(peaks[target]!, x!.data[index]!);
+      });
+      const [powers, sums] = [new Float64Array(sizeOf(output.shape)), new Float64Array(size)];
+      walk(output.shape, targets, 0, (index, target) => {
+        powers[index] = Math.exp(x!.data[index]! - peaks[target]!);
+        sums[target]! += powers[index]!;
+      });
+      walk(output.shape, targets, 0, (index, target) => {
+        powers[index]! /= sums[target]!;
+      });
+      return generate(output, (i) => powers[i]!);
+    },
+    jvp: (op, _inputs, [t], y) => t && y.mul(t.sub(y.mul(t).sum(op.axis, true))),
+    batch: (op, [x]) => x!.softmax(op.axis + 1),
   },
 };
