@@ -1,5 +1,6 @@
 /** Matrix products and convolutions: calls of the BLAS, shared among threads. */
 import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
+import { triangleSpares } from "../runtime/symmetric.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 import { collapse, contiguous } from "./layout.js";
@@ -64,7 +65,15 @@ export function emitDot(
   const byRows = m >= n || n < 32 * threads;
   const own = { m, n, k };
   if (sharers > 1) own[byRows ? "m" : "n"] = Math.ceil(own[byRows ? "m" : "n"] / sharers);
-  const pieces = piecesOf(own, unpacked);
+  // A matrix times its transpose is one call: half of it is spared (runtime/symmetric.ts).
+  const square =
+    step.a.root === step.b.root &&
+    step.a.layout.offset === step.b.layout.offset &&
+    a.leading === b.leading &&
+    a.transposed !== b.transposed &&
+    m === n &&
+    !step.accumulate;
+  const pieces = square && sharers === 1 && triangleSpares(n, k) ? undefined : piecesOf(own, unpacked);
   const innerPieces = pieces?.axis === "k" ? pieces.size : k;
 
   /** Runs `body` for each part [start, start + size) of an axis; `start` is undefined where it is 0. */

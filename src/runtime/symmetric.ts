@@ -16,8 +16,8 @@ export type LowerProduct = (
   ldc: number,
 ) => void;
 
-/** Below, a mirrored triangle costs what it spares. */
-const smallest = 160;
+/** Whether half of the multiplications of n×k with its transpose is more than what a triangle costs beside. */
+export const triangleSpares = (n: number, k: number): boolean => n >= 64 && n * k >= 128 ** 2;
 
 /** `gemm`, with symmetric products by `lower`; `mirror(n, c, ldc)` copies the lower triangle into the upper one. */
 export function symmetric(
@@ -26,7 +26,8 @@ export function symmetric(
   mirror: (n: number, c: number, ldc: number) => void,
 ): Gemm {
   return (transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) => {
-    if (a === b && lda === ldb && m === n && transA !== transB && beta === 0 && n >= smallest && k > 0) {
+    const square = a === b && lda === ldb && m === n && transA !== transB && beta === 0;
+    if (square && triangleSpares(n, k)) {
       lower(transA, n, k, alpha, a, lda, c, ldc);
       mirror(n, c, ldc);
     } else gemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
@@ -34,7 +35,7 @@ export function symmetric(
 }
 
 /** Rows of C that are computed at once. */
-const panel = 128;
+const panel = 64;
 
 /** The lower triangle by products of whole rows up to the diagonal's block, for a library without a routine for it. */
 export const lowerByPanels =

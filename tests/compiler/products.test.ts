@@ -84,4 +84,12 @@ describe("products that a library would pack", () => {
             expectClose(run(runtime, program, inputs), wanted, dtype === "f64" ? 1e-13 : 1e-5);
         }
       });
+  it("are whole where half of them is spared: a matrix and its own transpose", () => {
+    const program = trace((x) => x!.transpose().matmul(x!), { dtype: "f32", shape: [700, 64] });
+    const inputs = [random("f32", [700, 64], 7)];
+    const found = run(runtimes[0]!, program, inputs);
+    expectClose(found, evaluate(program, inputs), 1e-5);
+    const { data } = found[0]!;
+    for (let i = 0; i < 64; i++) for (let j = 0; j < i; j++) expect(data[64 * i + j]).toBe(data[64 * j + i]);
+  });
 });
