@@ -225,7 +225,19 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
         code.emit("i32.mul", "i32.add");
         return shift;
       };
-      const body = (mode: "vector" | "lane") => {
+      const short =
+        !flat && innerSize <= straightLine && (innerSize / lanes + 3) * order.length <= straightLineCode;
+      // A maximum that keeps NaN waits a dozen cycles for the one before it. Where a stage has one, its reductions have
+      // two registers, which take turns.
+      const others = new Map<RowReduce, Local>();
+      if (!short && myReduces.some((r) => r.reduction === "max"))
+        for (const r of myReduces) {
+          const local = code.local("v128");
+          pushIdentity(code, r.result.dtype, r.reduction);
+          code.set(local);
+          others.set(r, local);
+        }
+      const body = (mode: "vector" | "lane", second = false) => {
         const inLoop = new Map<Node, Local>();
         for (const node of order) {
           const local = code.local("v128");
@@ -300,7 +312,7 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
           }
         }
         for (const r of myReduces) {
-          const target = mode === "vector" ? value.get(r.result)! : tails.get(r)!;
+          const target = mode === "lane" ? tails.get(r)! : second ? others.get(r)! : value.get(r.result)!;
           code.get(target);
           code.get(read(r.input));
           combine(code, r.result.dtype, r.reduction);
@@ -361,10 +373,41 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
         code.i32(-lanes);
         code.emit("i32.and", "i32.add");
         code.set(vectorEnd);
-        code.for(at, from, vectorEnd, lanes, () => {
-          setScaled();
-          body("vector");
-        });
+        if (others.size > 0) {
+          const pairEnd = code.local("i32");
+          push(from);
+          code.get(vectorEnd);
+          push(from);
+          code.emit("i32.sub");
+          code.i32(-2 * lanes);
+          code.emit("i32.and", "i32.add");
+          code.set(pairEnd);
+          const move = (by: number) => {
+            code.get(at);
+            code.i32(by);
+            code.emit("i32.add");
+            code.set(at);
+          };
+          code.for(at, from, pairEnd, 2 * lanes, () => {
+            setScaled();
+            body("vector");
+            move(lanes);
+            setScaled();
+            body("vector", true);
+            move(-lanes);
+          });
+          code.get(pairEnd);
+          code.set(at);
+          code.for(at, "current", vectorEnd, lanes, () => {
+            setScaled();
+            body("vector");
+          });
+          code.release("i32", pairEnd);
+        } else
+          code.for(at, from, vectorEnd, lanes, () => {
+            setScaled();
+            body("vector");
+          });
         if (
           !(typeof from === "object" && typeof to === "object" && (to.constant - from.constant) % lanes === 0)
         ) {
@@ -393,11 +436,18 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
           body(position < whole ? "vector" : "lane");
         }
       };
-      if (!flat && innerSize <= straightLine && (innerSize / lanes + 3) * order.length <= straightLineCode)
-        writtenOut(0, []);
+      if (short) writtenOut(0, []);
       else nest(0);
       for (const r of myReduces) {
         const result = value.get(r.result)!;
+        const other = others.get(r);
+        if (other !== undefined) {
+          code.get(result);
+          code.get(other);
+          combine(code, r.result.dtype, r.reduction);
+          code.set(result);
+          code.release("v128", other);
+        }
         acrossLanes(code, r.result.dtype, lanes, r.reduction, result);
         code.get(result);
         code.get(tails.get(r)!);
