@@ -19,16 +19,20 @@ td.n, th.n { text-align: right } .scroll { overflow-x: auto } small { opacity: .
 .track { display: flex; height: .9rem } .track i { display: block; height: 100% }
 .a { background: var(--bar) } .b { background: var(--other) } .c { background: var(--rest) }
 code { font-size: .9em }
-@media print { body { margin: 0; max-width: none } }`;
+.key { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .9rem } .key i { display: inline-block; width: .9em; height: .9em; margin-right: .4em; vertical-align: -.1em }
+caption { text-align: left } tbody th { font-weight: 600 }
+@media print { body { margin: 0; max-width: none; print-color-adjust: exact; -webkit-print-color-adjust: exact } tr, .chart { break-inside: avoid } h2 { break-after: avoid } }`;
 
 interface Bar {
   readonly label: string;
-  readonly parts: readonly { readonly kind: "a" | "b" | "c"; readonly value: number }[];
+  readonly parts: readonly { readonly kind: (typeof kinds)[number]; readonly value: number }[];
   readonly text: string;
 }
 
-/** Horizontal bars on one linear scale. */
-function chart(bars: readonly Bar[]): string {
+const kinds = ["a", "b", "c"] as const;
+
+/** Horizontal bars on one linear scale, under a key to their parts. */
+function chart(title: string, parts: readonly [string, string, string], bars: readonly Bar[]): string {
   const sums = bars.map(({ parts }) => parts.reduce((sum, { value }) => sum + value, 0));
   const largest = Math.max(...sums, Number.MIN_VALUE);
   const rows = bars.map(({ label, parts, text }) => {
@@ -39,7 +43,9 @@ function chart(bars: readonly Bar[]): string {
       .join("");
     return `<span>${escapeText(label)}</span><span class="track">${inner}</span><span>${escapeText(text)}</span>`;
   });
-  return `<div class="chart">${rows.join("\n")}</div>`;
+  const key = parts.map((part, k) => `<li><i class="${kinds[k]}"></i>${escapeText(part)}</li>`).join("");
+  const told = bars.map(({ label, text }) => `${label} ${text}`).join(", ");
+  return `<ul class="key">${key}</ul><div class="chart" role="img" aria-label="${escapeText(`${title}: ${told}`)}">${rows.join("\n")}</div>`;
 }
 
 const times = (value: number) => `${Number(value.toPrecision(2))}×`;
@@ -56,16 +62,17 @@ export function adviceReport(model: Architecture, situation: Situation, advice: 
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeText(title)}</title><style>${style}</style>
-<h1>${escapeText(title)}</h1>
+<main><h1>${escapeText(title)}</h1>
 <p>${escapeText(`${situation.task}, ${situation.batch.toLocaleString("en-US")} examples a step on ${situation.hardware.name}${situation.workers > 1 ? `, ${situation.workers} devices${situation.sharded ? " among which the model is divided" : ""}` : ""}, ${situation.precision}.`)}</p>
 ${first ? `<ul>${first.reasons.map((r) => `<li>${escapeText(`${r.fact}: ${r.rule}`)} <small>${escapeText(r.source)}</small></li>`).join("")}</ul>` : ""}
 <h2>Predicted time to a target</h2>
 <p><small>Beside tuned Adam's: steps by rules, the time of a step by counted costs. A race decides.</small></p>
-<div class="scroll"><table><tr><th>optimizer<th class="n">time<th class="n">steps<th class="n">a step<th>because</tr>
-${shown.map(row).join("\n")}</table></div>
+<div class="scroll" tabindex="0" role="region" aria-label="Predicted time to a target"><table><thead><tr><th scope="col">optimizer</th><th scope="col" class="n">time</th><th scope="col" class="n">steps</th><th scope="col" class="n">a step</th><th scope="col">because</th></tr></thead>
+<tbody>${shown.map(row).join("\n")}</tbody></table></div>
 <h2>Seconds of a step</h2>
-<p><small>Gradient, curvature and inversion, update and communication.</small></p>
 ${chart(
+  "Seconds of a step",
+  ["gradient", "curvature and inversion", "update and communication"],
   shown.map(({ method, costs: { seconds } }) => ({
     label: method,
     parts: [
@@ -77,8 +84,9 @@ ${chart(
   })),
 )}
 <h2>Memory</h2>
-<p><small>Parameters and gradients, the method's state, activations.</small></p>
 ${chart(
+  "Memory",
+  ["parameters and gradients", "the method's state", "activations"],
   shown.map(({ method, costs: { memory } }) => ({
     label: method,
     parts: [
@@ -100,12 +108,12 @@ ${list(
 ${list("Assumed", advice.assumptions)}
 <h2>Test it</h2><p><code>${escapeText(advice.test)}</code></p>
 <p><small>The published decision procedure says: ${escapeText(advice.published.summary)}</small></p>
-</html>
+</main></html>
 `;
 }
 
 const row = ({ method, time, steps, step, reasons }: Candidate) =>
-  `<tr><td>${escapeText(method)}<td class="n">${times(time)}<td class="n">${times(steps)}<td class="n">${times(step)}<td><small>${escapeText(reasons.map(({ rule }) => rule).join("; "))}</small></tr>`;
+  `<tr><th scope="row">${escapeText(method)}</th><td class="n">${times(time)}<td class="n">${times(steps)}<td class="n">${times(step)}<td><small>${escapeText(reasons.map(({ rule }) => rule).join("; "))}</small></tr>`;
 
 const list = (title: string, lines: readonly string[]) =>
   lines.length === 0

@@ -230,9 +230,17 @@ function names(
   });
   return series.flatMap(({ label, colour }, k) => {
     const place = places[k];
-    return place
-      ? `<text class="name s${colour % 8}" x="${round(place.x)}" y="${round(place.y + 4)}" text-anchor="${place.anchor}">${escapeText(shorten(label))}</text>`
-      : [];
+    if (!place) return [];
+    const [endX, endY] = lines[k]!.line.at(-1)!;
+    const leads = Math.abs(place.y - endY) > 24;
+    return [
+      ...(leads
+        ? [
+            `<line class="leader s${colour % 8}" x1="${round(endX)}" y1="${round(endY)}" x2="${round(place.x)}" y2="${round(place.y + (place.y < endY ? 6 : -6))}"/>`,
+          ]
+        : []),
+      `<text class="name s${colour % 8}" x="${round(place.x)}" y="${round(place.y + 4)}" text-anchor="${place.anchor}">${escapeText(shorten(label))}</text>`,
+    ];
   });
 }
 

@@ -1,7 +1,8 @@
 /** Numbers for people. */
 
-/** 1234567 → "1,234,567". */
-export const formatCount = (value: number): string => Math.round(value).toLocaleString("en-US");
+/** 1234567 → "1,234,567"; what was not counted, "—". */
+export const formatCount = (value: number): string =>
+  Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : "—";
 
 /** 0.0421 → "42.1 ms", 3.21 → "3.21 s", 75 → "1 min 15 s", 4000 → "1 h 07 min", 1e6 → "11.6 days", 1e9 → "31.7 years". */
 export function formatSeconds(seconds: number): string {

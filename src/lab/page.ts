@@ -14,7 +14,7 @@ export const table = (caption: string, head: readonly Column[], rows: readonly s
       : `<th scope="col"${column.align === "right" ? ' class="n"' : ""}>${escapeText(column.title)}</th>`;
   // What scrolls can be scrolled by keys, and says what it is.
   return (
-    `<div class="scroll" tabindex="0" role="region" aria-label="${escapeText(caption)}"><table><caption>${escapeText(caption)}</caption>` +
+    `<div class="scroll" tabindex="0" role="region" aria-label="${escapeText(caption)}"><table><caption><span>${escapeText(caption)}</span></caption>` +
     `<thead><tr>${head.map(title).join("")}</tr></thead>` +
     `<tbody>${rows.map((row) => `<tr>${row}</tr>`).join("\n")}</tbody></table></div>`
   );
@@ -124,6 +124,7 @@ h1{font-size:1.6rem;line-height:1.2;margin:0 0 .5rem}h2{font-size:1.2rem;margin:
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;min-width:min(100%,24rem);margin:.5rem 0;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding:.25rem 0}
+caption span{position:sticky;left:0;display:inline-block;max-width:min(100%,calc(100vw - 2rem))}
 th,td{text-align:left;padding:.35rem 1.25rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{color:var(--soft);font-weight:600}tbody th{font-weight:600;white-space:nowrap}
 th.n,td.n{text-align:right}td.n{white-space:nowrap}thead th{vertical-align:bottom}
@@ -147,12 +148,13 @@ summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
 .track{display:flex}.bar{height:1.4rem;background:currentColor}.patch{display:inline-block;width:.9em;height:.9em;background:currentColor;vertical-align:-.1em}
 .bar.d1,.patch.d1{opacity:.45}
 .d1 .line,.d1.swatch .line{stroke-dasharray:6 3}
+.leader{stroke:currentColor;stroke-width:.75}
 .band{fill:currentColor;fill-opacity:.16;stroke:none}.end{fill:currentColor}
 ${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
 .places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}td .places{margin:0 0 .25rem}a{color:var(--c0)}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}main{padding:1rem .75rem 2rem}
-.figures{grid-template-columns:1fr}.axis,.name{font-size:14px}.bars{grid-template-columns:1fr max-content}.bars span:nth-child(3n+1){grid-column:1/-1}th,td{padding-right:.75rem}}
+.figures{grid-template-columns:1fr}.axis,.name{font-size:14px}tbody th{white-space:normal;overflow-wrap:anywhere;min-width:6rem;max-width:9rem}.bars{grid-template-columns:1fr max-content}.bars span:nth-child(3n+1){grid-column:1/-1}th,td{padding-right:.75rem}}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
 @media print{:root{--back:#fff;--text:#000;--soft:#444;--line:#bbb;--panel:#fff;
 ${palette(lightColours)}}

@@ -4,7 +4,7 @@ import type { Section } from "./account.js";
 import { type Chart, drawChart, escapeText } from "./chart.js";
 import { formatBytes, formatCount, formatSignificant } from "./format.js";
 import type { Environment } from "./machine.js";
-import { document, sectionTable } from "./page.js";
+import { document, downloads, sectionTable } from "./page.js";
 import type { Probe } from "./probe.js";
 
 const number = (value: number) => formatSignificant(value, 4);
@@ -141,6 +141,26 @@ ${pairs([
   ["Backend", `${environment.blas}; ${formatCount(environment.threads)} threads`],
   ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
 ])}
-<pre><code>${escapeText(command)}</code></pre>`,
+<pre><code>${escapeText(command)}</code></pre>
+${downloads([
+  { name: "eigenvalues", rows: probe.eigenvalues.map((one) => ({ ...one })) },
+  {
+    name: "density",
+    rows: Array.from(probe.density.grid, (eigenvalue, k) => ({
+      eigenvalue,
+      density: probe.density.density[k],
+    })),
+  },
+  {
+    name: "layers",
+    rows: probe.layers.map(({ name: layer, size, trace, eigenvalues }) => ({
+      layer,
+      parameters: size,
+      trace: trace.value,
+      standardError: trace.standardError,
+      eigenvalues: eigenvalues.join(" "),
+    })),
+  },
+])}`,
   });
 }

@@ -306,9 +306,10 @@ function rankingTable(pageData: Page): string {
     [
       right("Place"),
       "Optimizer",
-      ...(scaled ? [`Every run, 0 to ${formatSeconds(slowest)}`] : []),
+      right("Training time"),
+      ...(scaled ? [`Every run, 0 to ${formatSeconds(slowest).replaceAll(" ", "\u00a0")}`] : []),
       pageData.target ? "Reached" : "Finished",
-      ...["Training time", "Steps", "Gradient evaluations", "A step", "Compilation"].map(right),
+      ...["Steps", "Gradient evaluations", "A step", "Compilation"].map(right),
       right(`Best ${describeMetric(metric)}`),
     ],
     pageData.groups.map((group, index) => {
@@ -318,9 +319,9 @@ function rankingTable(pageData: Page): string {
       return [
         numeric(String(index + 1)),
         `<th scope="row">${swatch(colour)}${escapeText(label)}</th>`,
+        withRange(pageData.target ? score.seconds : spread(results.map((r) => r.seconds)), formatSeconds),
         ...(scaled ? [drawStrip({ colour, dots: arrivals(group) }, 0, slowest)] : []),
         cell(pageData.target ? describeReached(score) : describeFinished(score)),
-        withRange(pageData.target ? score.seconds : spread(results.map((r) => r.seconds)), formatSeconds),
         withRange(pageData.target ? score.steps : spread(results.map((r) => r.steps)), formatCount),
         withRange(score.gradients, formatCount),
         numeric(formatSeconds(perStep)),

@@ -79,6 +79,22 @@ export const column = (title: string) => ({ title, align: right });
 const medianOf = <T>(list: readonly T[], of: (one: T) => number | undefined) =>
   median(list.map((one) => of(one) ?? Number.NaN));
 
+/** Which optimizer's solutions generalize best, and which lie flattest: medians over seeds. */
+export function leadersOf(comparison: Comparison): string | undefined {
+  const groups = groupsOf(comparison).filter(({ runs }) => runs.length > 0);
+  const least = (of: (solution: Solution) => number | undefined) =>
+    groups
+      .map(({ label, runs }) => ({ label, value: medianOf(runs, ({ solution }) => of(solution)) }))
+      .filter(({ value }) => Number.isFinite(value))
+      .toSorted((a, b) => a.value - b.value)[0];
+  const [best, flattest] = [least(({ test }) => test.loss), least(({ eigenvalues }) => eigenvalues[0])];
+  return (
+    best &&
+    flattest &&
+    `The lowest test loss is ${best.label}'s, ${number(best.value)}; the smallest λ₁ ${flattest.label}'s, ${number(flattest.value)} (medians over seeds).`
+  );
+}
+
 /** How well the solutions do on what they learned and on what they did not: medians over seeds. */
 export function performanceSection(comparison: Comparison, metrics: Metrics): Section {
   const metric = metricOf(metrics);

@@ -10,6 +10,7 @@ import {
   bundlesOf,
   type Group,
   groupsOf,
+  leadersOf,
   type Metrics,
   metricOf,
   performanceSection,
@@ -41,7 +42,7 @@ function spectrumCharts(groups: readonly Group[]): Chart[] {
   const largest = Math.max(
     ...measured.flatMap(({ runs }) => runs.map(({ solution }) => solution.eigenvalues[0]!)),
   );
-  const exponents = Array.from({ length: 81 }, (_, k) => Math.log10(largest) - 5 + k / 16);
+  const values = Array.from({ length: 81 }, (_, k) => largest * 10 ** (k / 16 - 5));
   const series = ({ label, colour }: Group) => ({ label, colour });
   const top = measured.map(
     ({ label, runs }) =>
@@ -78,21 +79,27 @@ function spectrumCharts(groups: readonly Group[]): Chart[] {
             xLabel: "eigenvalue (log)",
             yLabel: "eigenvalues above it (log)",
             yScale: "log" as const,
-            xFormat: (value: number) => formatSignificant(10 ** value, 2),
+            xScale: "log" as const,
+            xFormat: (value: number) => formatSignificant(value, 2),
             yFormat: formatCount,
-            xFrom: exponents[0]!,
             series: groups.map((group) => ({
               ...series(group),
               // Below one eigenvalue the quadrature tells of the chance of its directions, not of eigenvalues.
-              points: countsAbove(
-                group,
-                exponents.map((exponent) => 10 ** exponent),
-              ).flatMap((point, k) => (point && point.y >= 0.5 ? [{ ...point, x: exponents[k]! }] : [])),
+              points: countsAbove(group, values).flatMap((point) => (point && point.y >= 0.5 ? [point] : [])),
             })),
           },
         ]
       : []),
   ];
+}
+
+function spectraPart(groups: readonly Group[]): string {
+  const charts = spectrumCharts(groups);
+  if (charts.length === 0) return "";
+  return `<h2>Spectra</h2>
+${listOf(groups.map(({ label, colour }) => `${swatch(colour)}${escapeText(label)}`))}
+<div class="figures">${charts.map(figure).join("\n")}</div>
+<p>By stochastic Lanczos quadrature, the mean over an optimizer's solutions.</p>`;
 }
 
 function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean): Chart[] {
@@ -178,24 +185,23 @@ export function comparisonReport(comparison: Comparison, context: ComparisonCont
     ["Backend", `${environment.blas}; ${environment.threads} threads`],
     ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
   ];
-  const charts = spectrumCharts(groups);
+  const kinds = kindsSection(comparison, metrics);
   return document({
     title: `${settings.problem.name}: the solutions of ${labels.join(", ")}`,
-    summary:
-      `${solutions.length} solutions of ${labels.length} optimizers, where they lie and along the lines between them.` +
-      (done < total ? ` The comparison is not finished: ${done} of ${total} parts are here.` : ""),
+    summary: [
+      `${solutions.length} solutions of ${labels.length} optimizers, and the lines between them.`,
+      ...[leadersOf(comparison) ?? []].flat(),
+      ...(done < total ? [`The comparison is not finished: ${done} of ${total} parts are here.`] : []),
+    ].join(" "),
     version: environment.thalweg,
     body: `${sectionTable(performanceSection(comparison, metrics))}
 ${sectionTable(sharpnessSection(comparison))}
-${sectionTable(kindsSection(comparison, metrics))}
+${kinds.rows.length > 0 ? sectionTable(kinds) : ""}
 <h2>How to read it</h2>
 <ul>${readingOf(comparison, metrics)
       .map((sentence) => `<li>${escapeText(sentence)}</li>`)
       .join("\n")}</ul>
-<h2>Spectra</h2>
-${listOf(groups.map(({ label, colour }) => `${swatch(colour)}${escapeText(label)}`))}
-<div class="figures">${charts.map(figure).join("\n")}</div>
-<p>By stochastic Lanczos quadrature, the mean over an optimizer's solutions.</p>
+${spectraPart(groups)}
 ${linesPart(comparison, metrics, true)}
 ${linesPart(comparison, metrics, false)}
 <h2>Where and how</h2>

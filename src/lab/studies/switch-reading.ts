@@ -118,8 +118,8 @@ export function readSwitch(points: readonly SwitchPoint[]): Reading {
             pair,
             formatSeconds(first),
             formatSeconds(second),
-            formatCount(steps(100)?.firstSteps ?? Number.NaN).replace("NaN", "—"),
-            formatCount(steps(0)?.secondSteps ?? Number.NaN).replace("NaN", "—"),
+            formatCount(steps(100)?.firstSteps ?? Number.NaN),
+            formatCount(steps(0)?.secondSteps ?? Number.NaN),
           ];
         }),
       },
