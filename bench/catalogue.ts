@@ -1,13 +1,16 @@
 /**
- * npx tsx bench/catalogue.ts [problem] [--only adam,kfac] [--target 0.97] [--steps 4000] [--threads 1]
+ * npx tsx bench/catalogue.ts [problem] [--smaller problem] [--only adam,kfac] [--target 0.97] [--steps 4000]
+ *     [--seed 0] [--threads 1]
  *
  * Trains a problem with every optimizer of the catalogue, with its defaults and what the problem suggests, batches too,
  * and prints in how many steps each reaches the target. Methods with larger batches than the problem's have a fifth of
- * the steps. Steps, not seconds: the table does not depend on the machine's load.
+ * the steps. What refuses the problem for its size is trained on the smaller one, to the same target. Seconds are the
+ * process's own on the processor, of training alone: with one thread they depend little on the machine's load.
  */
 import { parseArgs } from "node:util";
 import { readProblem } from "../src/cli/options.js";
-import { formatMetric } from "../src/lab/format.js";
+import { formatMetric, formatSignificant } from "../src/lab/format.js";
+import type { Problem } from "../src/lab/problem.js";
 import { openProblem } from "../src/lab/problems/registry.js";
 import { meets } from "../src/lab/run.js";
 import { batchFor, openSession } from "../src/lab/session.js";
@@ -17,28 +20,33 @@ import { createRuntime, type Runtime } from "../src/runtime/runtime.js";
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    smaller: { type: "string" },
     only: { type: "string" },
     target: { type: "string" },
     steps: { type: "string", default: "4000" },
+    seed: { type: "string", default: "0" },
     threads: { type: "string" },
   },
 });
 const problem = openProblem(readProblem(positionals[0] ?? "digits-mlp"));
-const { defaults, suggested } = problem;
+const smaller = values.smaller === undefined ? undefined : openProblem(readProblem(values.smaller));
+const { defaults } = problem;
 const target = { ...defaults.target!, ...(values.target && { value: Number(values.target) }) };
 
-/** A row of the table. */
-async function row(runtime: Runtime, { name }: Method): Promise<string> {
-  const settings = Object.entries(suggested[name] ?? {}).map(([key, value]) => `${key}=${value}`);
+/** A row of the table: the method on a problem. */
+function rowOf(runtime: Runtime, method: Method, on: Problem): string {
+  const { name } = method;
+  const settings = Object.entries(on.suggested[name] ?? {}).map(([key, value]) => `${key}=${value}`);
   const optimizer = { name, settings: {} };
-  const batch = batchFor(problem, optimizer);
+  const batch = batchFor(on, optimizer);
+  const title = on === problem ? name : `${name}, on ${values.smaller}`;
   const row = (...cells: string[]) =>
-    `| ${[name, settings.join(", "), String(batch), ...cells].join(" | ")} |`;
+    `| ${[title, settings.join(", "), String(batch), ...cells].join(" | ")} |`;
   try {
-    const session = openSession(runtime, problem, {
-      problem: problem.settings,
+    const session = openSession(runtime, on, {
+      problem: on.settings,
       optimizer,
-      seed: 0,
+      seed: Number(values.seed),
       batch,
       limits: { target, steps: Number(values.steps) },
       evaluateEvery: 50,
@@ -50,9 +58,14 @@ async function row(runtime: Runtime, { name }: Method): Promise<string> {
     const steps = batch === defaults.batch ? Number(values.steps) : Number(values.steps) / 5;
     let best = Number.NEGATIVE_INFINITY;
     let reached: number | undefined;
+    let seconds = 0;
     for (let step = 0; step < steps && reached === undefined; step++) {
+      const before = process.cpuUsage();
       session.load(step);
-      if (!session.step().finite) break;
+      const { finite } = session.step();
+      const { user, system } = process.cpuUsage(before);
+      seconds += (user + system) / 1e6;
+      if (!finite) break;
       if ((step + 1) % every !== 0) continue;
       const test = session.evaluate();
       best = Math.max(best, test[target.metric]!);
@@ -62,8 +75,10 @@ async function row(runtime: Runtime, { name }: Method): Promise<string> {
     return row(
       reached === undefined ? `not within ${steps}` : String(reached),
       formatMetric(target.metric, best),
+      formatSignificant(seconds, 2),
     );
   } catch (error) {
+    if (smaller && on === problem) return rowOf(runtime, method, smaller);
     return row("refuses", (error as Error).message);
   }
 }
@@ -73,9 +88,9 @@ console.log(
   `${problem.settings.name} (${problem.summary}), to ${formatMetric(target.metric, target.value)} of the test\n`,
 );
 console.log(
-  "| optimizer | settings beside its defaults | batch | steps | best |\n| --- | --- | --- | --- | --- |",
+  "| optimizer | settings beside its defaults | batch | steps | best | seconds |\n| --- | --- | --- | --: | --: | --: |",
 );
 const only = values.only?.split(",");
 for (const method of Object.values<Method>(optimizers))
-  if (!only || only.includes(method.name)) console.log(await row(runtime, method));
+  if (!only || only.includes(method.name)) console.log(rowOf(runtime, method, problem));
 await runtime.close();

@@ -14,7 +14,8 @@ import { type ModelShape, parameterCount } from "../curvature/model-shape.js";
 import { sizeOf } from "../tensor/shape.js";
 import { concat, constant, type Tensor } from "../tensor/tensor.js";
 import { gradients } from "./catalogue.js";
-import { arraysOf, scalars, sharedFlops } from "./costs.js";
+import { arraysOf, decayMask, scalars, sharedFlops } from "./costs.js";
+import { decoupledDecay, masks } from "./decay.js";
 import {
   averaged,
   type Decay,
@@ -27,6 +28,7 @@ import {
 import { networkOf, stepOf, timeUnits } from "./learned/network.js";
 import { shippedWeights } from "./learned/weights.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
+import { choice, notNegative } from "./settings.js";
 import { type Transform, type TransformSpec, zeroVector } from "./transform.js";
 
 /**
@@ -120,7 +122,7 @@ export const learned = firstOrderMethod(
           { part: "moments", formula: "4n + 3 Σ rows + columns, vectors", elements: 4 * n + 3 * lines },
           scalars(),
         ],
-        workspace: [],
+        workspace: decayMask(settings, shape),
         work: [
           {
             part: "update",
@@ -131,7 +133,21 @@ export const learned = firstOrderMethod(
         evaluations: { gradients: 1 },
       };
     },
-    options: rateOptions(1, [0.03, 1]),
+    options: {
+      ...rateOptions(1, [0.03, 1]),
+      weightDecay: notNegative(0, "λ: every update shrinks the parameters by ηλ", {
+        typical: [0.001, 0.1],
+        sensitivity: "medium",
+      }),
+      decay: choice(
+        "matrices",
+        ["matrices", "all"],
+        "which arrays shrink: those with two or more axes, or all",
+      ),
+    },
   },
-  () => [learnedStep((dtype) => constant([...shippedWeights()], dtype))],
+  ({ weightDecay, decay }) => [
+    learnedStep((dtype) => constant([...shippedWeights()], dtype)),
+    decoupledDecay(weightDecay, masks[decay]),
+  ],
 );

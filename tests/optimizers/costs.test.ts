@@ -210,7 +210,7 @@ describe("work of a step beside its gradient", () => {
     ["rmsprop", { momentum: 0.9, centered: true }],
     ["lion", {}],
     ["adafactor", {}],
-    ["learned", {}],
+    ["learned", { weightDecay: 0.1 }],
     ["lars", {}],
     ["lars", { layers: "all", weightDecay: 0.1 }],
     ["lars", { nesterov: true }],

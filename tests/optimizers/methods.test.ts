@@ -133,17 +133,19 @@ describe("updates by their formulas", () => {
       );
     });
   });
-  test("adamw leaves biases alone unless told otherwise", () => {
+  test.each([
+    ["adamw", "adam"],
+    ["learned", "learned"],
+  ])("decay of %s leaves biases alone unless told otherwise", (name, without) => {
     const settings = { learningRate: 0.1, weightDecay: 0.5 };
-    const adam = trajectory(runtime, createOptimizer("adam", { learningRate: 0.1 }), 1).parameters[0]!;
+    const plain = trajectory(runtime, createOptimizer(without, { learningRate: 0.1 }), 1).parameters[0]!;
     const start = numbers(24);
-    const matrices = trajectory(runtime, createOptimizer("adamw", settings), 1).parameters[0]!;
-    const all = trajectory(runtime, createOptimizer("adamw", { ...settings, decay: "all" }), 1)
-      .parameters[0]!;
+    const matrices = trajectory(runtime, createOptimizer(name, settings), 1).parameters[0]!;
+    const all = trajectory(runtime, createOptimizer(name, { ...settings, decay: "all" }), 1).parameters[0]!;
     start.forEach((value, k) => {
       const isBias = k >= 12 && k < 16;
-      expect(matrices[k]).toBeCloseTo(adam[k]! - (isBias ? 0 : 0.05 * value), 14);
-      expect(all[k]).toBeCloseTo(adam[k]! - 0.05 * value, 14);
+      expect(matrices[k]).toBeCloseTo(plain[k]! - (isBias ? 0 : 0.05 * value), 14);
+      expect(all[k]).toBeCloseTo(plain[k]! - 0.05 * value, 14);
     });
   });
   test("the learning rate follows its schedule and is reported", () => {
