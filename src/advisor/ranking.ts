@@ -16,7 +16,8 @@ import { rowsNeeded } from "../curvature/noise.js";
 import { type OptimizerName, optimizers } from "../optimizers/registry.js";
 import { costsOf, type MethodCosts } from "./costs.js";
 import type { Architecture } from "./model.js";
-import { priors, rules } from "./rules.js";
+import { priors } from "./priors.js";
+import { rules } from "./rules.js";
 import type { Context } from "./situation.js";
 import { startingSettings } from "./start.js";
 

@@ -16,15 +16,9 @@ import { formatSeconds, formatSignificant } from "../lab/format.js";
 import { didYouMean } from "../optimizers/names.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { describeHardware, describeModel } from "./costs.js";
+import type { AdviseFlags, RecommendFlags } from "./flags.js";
 import { isProblem, openModel } from "./model.js";
-import {
-  type AdviseFlags,
-  type RecommendFlags,
-  readBytes,
-  readCount,
-  readEngine,
-  readPositive,
-} from "./options.js";
+import { readBytes, readCount, readEngine, readPositive } from "./options.js";
 import { named, openRuntime } from "./setup.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 

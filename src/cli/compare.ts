@@ -25,15 +25,9 @@ import { comparisonReport } from "../lab/generalization/report.js";
 import { findSubjects } from "../lab/generalization/subjects.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
+import type { CompareFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
-import {
-  type CompareFlags,
-  newFolder,
-  readCount,
-  readEngine,
-  readPositive,
-  refuseWithResume,
-} from "./options.js";
+import { newFolder, readCount, readEngine, readPositive, refuseWithResume } from "./options.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
 import { block, formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";

@@ -17,8 +17,9 @@ import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSeconds, formatSignificant } from "../lab/format.js";
 import { findMethod, type OptimizerName, optimizers } from "../optimizers/registry.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { CostFlags } from "./flags.js";
 import { openModel } from "./model.js";
-import { type CostFlags, readBytes, readCount, readEngine, readOptimizer } from "./options.js";
+import { readBytes, readCount, readEngine, readOptimizer } from "./options.js";
 import { openRuntime } from "./setup.js";
 import { formatTable, plain, print, printJson, symbol } from "./text.js";
 

@@ -4,7 +4,7 @@ import { formatBytes, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { trace } from "../tensor/program.js";
-import type { InfoFlags } from "./options.js";
+import type { InfoFlags } from "./flags.js";
 import { openRuntime } from "./setup.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 

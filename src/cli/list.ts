@@ -7,8 +7,8 @@ import { importProblem, isModulePath } from "../lab/problems/own.js";
 import { problems } from "../lab/problems/registry.js";
 import { didYouMean } from "../optimizers/names.js";
 import { type OptimizerName, optimizers } from "../optimizers/registry.js";
+import type { ListFlags } from "./flags.js";
 import { showMethod } from "./optimizers.js";
-import type { ListFlags } from "./options.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 
 export async function list(name: string | undefined, { json = false }: ListFlags): Promise<void> {

@@ -15,8 +15,9 @@ import { type MetaResult, type MetaStatus, metaTrain } from "../lab/meta-train/r
 import { createMetaTraining, resumeMetaTraining, weightsPath } from "../lab/meta-train/store.js";
 import { decodeWeights } from "../lab/meta-train/weights-file.js";
 import { shippedWeights } from "../optimizers/learned/weights.js";
+import type { MetaTrainFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
-import { type MetaTrainFlags, newFolder, readCount, readEngine } from "./options.js";
+import { newFolder, readCount, readEngine } from "./options.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
 import { formatTable, print, printJson, symbol } from "./text.js";

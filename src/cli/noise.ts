@@ -1,20 +1,15 @@
 /** `thalweg noise`: the noise of gradient and curvature by size of batch, and how fast curvature grows stale. */
 import pc from "picocolors";
+import { type FactorDrift, measureDrift } from "../lab/drift.js";
 import { UsageError } from "../lab/errors.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
-import { type FactorDrift, measureDrift, measureNoise, type NoiseMeasurement } from "../lab/noise.js";
+import { measureNoise, type NoiseMeasurement } from "../lab/noise.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { restore } from "../lab/run.js";
 import { readArrays, readRun } from "../lab/run-record.js";
 import { modelArrays, optimizerFor } from "../lab/session.js";
-import {
-  type NoiseFlags,
-  readCount,
-  readEngine,
-  readFraction,
-  readOptimizer,
-  readProblem,
-} from "./options.js";
+import type { NoiseFlags } from "./flags.js";
+import { readCount, readEngine, readFraction, readOptimizer, readProblem } from "./options.js";
 import { openRuntime, tellPlayers } from "./setup.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 

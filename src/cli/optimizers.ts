@@ -11,7 +11,7 @@ import {
   typicalText,
 } from "../lab/catalogue.js";
 import { families, findMethod, type Method, type Option, optimizers } from "../optimizers/index.js";
-import type { ListFlags } from "./options.js";
+import type { ListFlags } from "./flags.js";
 import { formatTable, plain, print, printJson } from "./text.js";
 
 export async function showOptimizers(name: string | undefined, { json = false }: ListFlags): Promise<void> {

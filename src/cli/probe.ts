@@ -12,7 +12,8 @@ import { restore } from "../lab/run.js";
 import { readArrays, readRun } from "../lab/run-record.js";
 import { modelArrays } from "../lab/session.js";
 import type { ProblemSettings } from "../lab/settings.js";
-import { type ProbeFlags, readCount, readEngine, readProblem } from "./options.js";
+import type { ProbeFlags } from "./flags.js";
+import { readCount, readEngine, readProblem } from "./options.js";
 import { namedProblem, openRuntime, quote, tellPlayers } from "./setup.js";
 import { block, formatSection, plain, print, printJson } from "./text.js";
 

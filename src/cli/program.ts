@@ -2,24 +2,23 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { exitCodes, fail } from "./failure.js";
-import {
-  type AdviseFlags,
-  addEngineOptions,
-  addLimitOptions,
-  type CompareFlags,
-  type CostFlags,
-  type InfoFlags,
-  type ListFlags,
-  type MetaTrainFlags,
-  type NoiseFlags,
-  type ProbeFlags,
-  type RaceFlags,
-  type RecommendFlags,
-  type StudyFlags,
-  type SuiteFlags,
-  type TrainFlags,
-  type TuneFlags,
-} from "./options.js";
+import type {
+  AdviseFlags,
+  CompareFlags,
+  CostFlags,
+  InfoFlags,
+  ListFlags,
+  MetaTrainFlags,
+  NoiseFlags,
+  ProbeFlags,
+  RaceFlags,
+  RecommendFlags,
+  StudyFlags,
+  SuiteFlags,
+  TrainFlags,
+  TuneFlags,
+} from "./flags.js";
+import { addEngineOptions, addLimitOptions } from "./options.js";
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;

@@ -14,10 +14,10 @@ import { describeFinished, describeReached, type Outcome, qualityOf, type Score 
 import { optimizerFor } from "../lab/session.js";
 import { writeEvents } from "../lab/tensorboard.js";
 import { describeTarget } from "../lab/verdict.js";
+import type { RaceFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   newFolder,
-  type RaceFlags,
   readCount,
   readEngine,
   readLimits,

@@ -13,8 +13,9 @@ import {
   type StudySettings,
 } from "../lab/studies/run-study.js";
 import type { Study, Task } from "../lab/studies/study.js";
+import type { StudyFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
-import { newFolder, readClock, readCount, readEngine, refuseWithResume, type StudyFlags } from "./options.js";
+import { newFolder, readClock, readCount, readEngine, refuseWithResume } from "./options.js";
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";

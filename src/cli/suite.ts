@@ -14,6 +14,7 @@ import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "..
 import { runSuite } from "../lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
 import { describeTarget } from "../lab/verdict.js";
+import type { SuiteFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import { isProblem } from "./model.js";
 import {
@@ -25,7 +26,6 @@ import {
   readPositive,
   readProblem,
   refuseWithResume,
-  type SuiteFlags,
 } from "./options.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";

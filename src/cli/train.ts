@@ -16,6 +16,7 @@ import type { RunSettings } from "../lab/settings.js";
 import { createRun, resumeRun } from "../lab/store.js";
 import { writeEvents } from "../lab/tensorboard.js";
 import { exitCodes } from "./failure.js";
+import type { TrainFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   newFolder,
@@ -25,7 +26,6 @@ import {
   readOptimizer,
   readProblem,
   refuseWithResume,
-  type TrainFlags,
 } from "./options.js";
 import { showProgress } from "./progress.js";
 import { named, namedProblem, openRuntime, quote } from "./setup.js";

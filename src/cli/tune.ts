@@ -9,18 +9,12 @@ import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
+import { sensitivity as measureSensitivity, type Sensitivity } from "../lab/sensitivity.js";
 import { batchFor, optimizerFor, suggestedFor } from "../lab/session.js";
-import {
-  describePoint,
-  sensitivity as measureSensitivity,
-  readTune,
-  type Sensitivity,
-  tune as search,
-  type TuneRecord,
-  type TuneSettings,
-} from "../lab/tune.js";
+import { describePoint, readTune, tune as search, type TuneRecord, type TuneSettings } from "../lab/tune.js";
 import { describeTarget } from "../lab/verdict.js";
 import { findMethod } from "../optimizers/registry.js";
+import type { TuneFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
   newFolder,
@@ -30,7 +24,6 @@ import {
   readOptimizer,
   readProblem,
   refuseWithResume,
-  type TuneFlags,
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
 import { named, openRuntime, quote } from "./setup.js";

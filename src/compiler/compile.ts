@@ -12,18 +12,10 @@ import { combine, load, store } from "./lanes.js";
 import { loopKernel } from "./loop.js";
 import { type Bindings, type Plan, plan } from "./plan.js";
 import { emitConv, emitDot, planConv } from "./products.js";
-import {
-  type ConvStep,
-  type DotStep,
-  type PlainStep,
-  type Reduction,
-  type Schedule,
-  type Step,
-  schedule,
-  type Value,
-} from "./schedule.js";
+import { type Schedule, schedule } from "./schedule.js";
 import { addThread, onFirst, pushRange } from "./sharing.js";
 import { simplify } from "./simplify.js";
+import type { ConvStep, DotStep, PlainStep, Reduction, Step, Value } from "./step.js";
 import { convKernel, type PlainKernel, plainKernel } from "./steps.js";
 import { windowKernel } from "./window.js";
 

@@ -13,8 +13,9 @@ import { sizeOf } from "../tensor/shape.js";
 import type { Node } from "./expression.js";
 import { planLoop, stagesOf } from "./loop-plan.js";
 import { type PlanMemory, plan } from "./plan.js";
-import { type Root, type Schedule, type Step, schedule } from "./schedule.js";
+import { type Schedule, schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
+import type { Root, Step } from "./step.js";
 import { planWindow } from "./window.js";
 
 export interface Cost {

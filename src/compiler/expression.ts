@@ -4,7 +4,7 @@
  */
 import { bytesOf, type DType } from "../tensor/dtype.js";
 import type { Layout } from "./layout.js";
-import type { ElementwiseOp, Root, Value } from "./schedule.js";
+import type { ElementwiseOp, Root, Value } from "./step.js";
 
 /** 0: once a kernel; 1: once a row; 2: at every point. */
 export type Level = 0 | 1 | 2;

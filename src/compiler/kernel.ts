@@ -1,6 +1,6 @@
 /** Functions that steps become, and the memory that they are called with. */
 import type { Code, FunctionRef, Local, ModuleBuilder } from "../runtime/assembler.js";
-import type { Reduction, Root } from "./schedule.js";
+import type { Reduction, Root } from "./step.js";
 
 /** A compiled loop: call it with [begin, end) of `units`, a scratch address, and the addresses of `arguments`. */
 export interface Kernel {

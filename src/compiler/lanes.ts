@@ -6,7 +6,7 @@ import type { Code, Local } from "../runtime/assembler.js";
 import { elementary, pow } from "../runtime/math.js";
 import type { DType } from "../tensor/dtype.js";
 import type { HashOp, Node } from "./expression.js";
-import type { ElementwiseOp } from "./schedule.js";
+import type { ElementwiseOp } from "./step.js";
 
 export type Lanes = 2 | 4;
 

@@ -7,7 +7,7 @@ import { sizeOf, stridesOf } from "../tensor/shape.js";
 import { type Access, Expressions, layoutsOf, type Node } from "./expression.js";
 import type { KernelArgument } from "./kernel.js";
 import { collapse, type Layout } from "./layout.js";
-import { innerAxesOf, type LoopOutput, type LoopStep, type Reduction, type Root } from "./schedule.js";
+import { innerAxesOf, type LoopOutput, type LoopStep, type Reduction, type Root } from "./step.js";
 
 export interface Store {
   readonly access: Access;

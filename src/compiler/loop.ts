@@ -33,7 +33,7 @@ import {
   stagesOf,
   straightLine,
 } from "./loop-plan.js";
-import type { LoopStep } from "./schedule.js";
+import type { LoopStep } from "./step.js";
 
 export function loopKernel(loop: LoopStep, cache: KernelCache): Kernel {
   const plan = planLoop(loop);

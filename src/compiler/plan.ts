@@ -6,7 +6,8 @@ import type { Buffer, Memory } from "../runtime/memory.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { type Shape, ShapeError, sameShape } from "../tensor/shape.js";
 import { isContiguous } from "./layout.js";
-import type { LoopStep, Root, Schedule, Step, Value } from "./schedule.js";
+import type { Schedule } from "./schedule.js";
+import type { LoopStep, Root, Step, Value } from "./step.js";
 
 export interface Plan {
   /** Byte address of a root's first element. */

@@ -5,8 +5,9 @@ import { bytesOf } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
 import { collapse, contiguous } from "./layout.js";
 import { overRows } from "./loop.js";
-import { type ConvStep, type DotStep, matrixForm } from "./schedule.js";
+import { matrixForm } from "./schedule.js";
 import { addThread, pushRange } from "./sharing.js";
+import type { ConvStep, DotStep } from "./step.js";
 
 /** More pieces than these are a product large enough for packed operands. */
 const mostPieces = 64;

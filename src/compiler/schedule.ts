@@ -7,140 +7,40 @@
  * loop whose number is at least that of everything it reads, so the numbering stays a valid order.
  */
 import type { DType } from "../tensor/dtype.js";
-import { isBinary, isCompare, isUnary, type Op, type Window } from "../tensor/op.js";
+import type { Op, Window } from "../tensor/op.js";
 import { type Program, reachable } from "../tensor/program.js";
 import { type Shape, sameShape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { contiguous, isContiguous, isViewKind, type Layout, type ViewOp, view } from "./layout.js";
-
-/** A tensor that lives in memory. */
-export interface Root {
-  readonly id: number;
-  readonly dtype: DType;
-  readonly shape: Shape;
-  readonly size: number;
-  /**
-   * Whose memory holds its elements, from which one on: its own, set when memory is planned, or part of another root's,
-   * set when that one is scheduled.
-   */
-  storage?: { readonly root: Root; readonly offset: number };
-}
-
-/** An expression evaluated at each point of a loop; `layout` maps the loop's domain to elements of the root. */
-export type Value =
-  | { readonly kind: "load"; readonly root: Root; readonly layout: Layout }
-  /** The value of another root of the same loop at the same point (wide) or row. */
-  | { readonly kind: "local"; readonly root: Root; readonly dtype: DType }
-  | { readonly kind: "number"; readonly dtype: DType; readonly value: number }
-  /** The element number itself: iota. */
-  | { readonly kind: "index"; readonly dtype: DType; readonly layout: Layout }
-  | {
-      readonly kind: "random";
-      readonly dtype: DType;
-      readonly stream: number;
-      readonly key: readonly [Value, Value];
-      readonly layout: Layout;
-    }
-  | {
-      readonly kind: "apply";
-      readonly dtype: DType;
-      readonly op: ElementwiseOp;
-      readonly inputs: readonly Value[];
-    };
-
-export type ElementwiseOp = Extract<
-  Op,
-  | { kind: "select" | "cast" }
-  | { kind: import("../tensor/op.js").UnaryKind }
-  | { kind: import("../tensor/op.js").BinaryKind }
-  | { kind: import("../tensor/op.js").CompareKind }
->;
-
-/** What a loop computes for one root. */
-export type LoopOutput =
-  /** One value for each point of the domain. */
-  | { readonly kind: "wide"; readonly root: Root; readonly value: Value; readonly layout: Layout }
-  /** One value for each row (point of the outer axes). */
-  | { readonly kind: "row"; readonly root: Root; readonly value: Value }
-  /** A reduction along the inner axes: one value for each row. */
-  | { readonly kind: "rowReduce"; readonly root: Root; readonly reduction: Reduction; readonly value: Value }
-  /** A reduction over leading axes; the last `kept` elements of the domain remain. `rows`: of a value for each row. */
-  | {
-      readonly kind: "accumulate";
-      readonly root: Root;
-      readonly reduction: Reduction;
-      readonly value: Value;
-      readonly kept: number;
-      readonly rows: boolean;
-    };
-
-export type Reduction = "sum" | "max";
-
-export interface LoopStep {
-  readonly kind: "loop";
-  readonly order: number;
-  readonly domain: Shape;
-  /** Number of trailing axes that row reductions consume; 0 while there are none. */
-  innerAxes: number;
-  readonly outputs: LoopOutput[];
-  readonly reads: Set<Root>;
-}
-/** A reduction over axes that are neither leading nor trailing: max pooling, for one. */
-export interface WindowStep {
-  readonly kind: "window";
-  readonly order: number;
-  readonly domain: Shape;
-  readonly axes: readonly number[];
-  readonly reduction: Reduction;
-  readonly value: Value;
-  readonly root: Root;
-  readonly reads: Set<Root>;
-}
-export interface Operand {
-  readonly root: Root;
-  readonly layout: Layout;
-}
-export interface DotStep {
-  readonly kind: "dot";
-  readonly order: number;
-  readonly root: Root;
-  readonly a: Operand;
-  readonly b: Operand;
-  /** Adds to what the storage holds instead of overwriting it. */
-  readonly accumulate: boolean;
-  readonly reads: Set<Root>;
-}
-/**
- * A convolution as products with image patches that are made a few images at a time, never all at once.
- * P: patches of `image` as [positions, kernel·channels].
- *   forward: P·other       weights: Pᵀ·other       gram: Pᵀ·P       input: the fold of other·weights
- */
-export interface ConvStep {
-  readonly kind: "conv";
-  readonly order: number;
-  readonly direction: "forward" | "weights" | "gram" | "input";
-  readonly window: Window;
-  /** Shapes of the image [n, h, w, c] and of the patches [n, oh, ow, k]. */
-  readonly image: Shape;
-  readonly patches: Shape;
-  readonly root: Root;
-  /** forward: image, weights; weights: image, gradient; gram: image; input: gradient, transposed weights. */
-  readonly operands: readonly Operand[];
-  readonly reads: Set<Root>;
-}
-/** Steps whose operands are contiguous. */
-export interface PlainStep {
-  readonly kind: "plain";
-  readonly order: number;
-  readonly op: PlainOp;
-  readonly root: Root;
-  readonly operands: readonly Operand[];
-  readonly reads: Set<Root>;
-}
-export type PlainOp =
-  | Extract<Op, { kind: "patches" | "fold" | "gather" | "scatterAdd" | "cumsum" | "argMax" }>
-  | { readonly kind: "zero" };
-export type Step = LoopStep | WindowStep | DotStep | ConvStep | PlainStep;
+import {
+  chooseAccumulations,
+  chooseConvolutions,
+  chooseRoots,
+  isElementwise,
+  patchMatrix,
+  throughReshape,
+} from "./roots.js";
+import {
+  type ConvStep,
+  type DotStep,
+  type ElementwiseOp,
+  innerAxesOf,
+  isRowLayout,
+  type LoopOutput,
+  type LoopStep,
+  livesIn,
+  loadsOf,
+  type Operand,
+  ownerOf,
+  type PlainOp,
+  type PlainStep,
+  type Reduction,
+  type Root,
+  readsOf,
+  type Step,
+  type Value,
+  type WindowStep,
+} from "./step.js";
 
 export interface Schedule {
   readonly steps: readonly Step[];
@@ -153,34 +53,8 @@ export interface Schedule {
   readonly constants: ReadonlyMap<Root, Tensor>;
 }
 
-/** Instructions of which one is worth a memory access, or several. */
-const expensiveKinds = new Set([
-  "exp",
-  "expm1",
-  "log",
-  "log1p",
-  "tanh",
-  "sigmoid",
-  "erf",
-  "sin",
-  "cos",
-  "pow",
-  "random",
-]);
-/** Not worth a memory access on their own, but worth one that many points share. */
-const slowWhenStretched = new Set(["div", "sqrt"]);
-const inlineLimit = 3;
-const expressionLimit = 48;
 /** Bound on the loads and stores of one loop; engines allow a function 1000 parameters. */
 const loopLimit = 500;
-
-const isElementwise = (op: Op): boolean =>
-  isUnary(op) ||
-  isBinary(op) ||
-  isCompare(op) ||
-  op.kind === "select" ||
-  op.kind === "cast" ||
-  op.kind === "random";
 
 class NeedsCopy extends Error {
   constructor(readonly tensor: Tensor) {
@@ -757,227 +631,7 @@ export function schedule(program: Program): Schedule {
   };
 }
 
-/** How many trailing axes form the inner part, or undefined when outputs disagree. */
-export function innerAxesOf(loop: {
-  domain: Shape;
-  innerAxes: number;
-  outputs: readonly LoopOutput[];
-}): number | undefined {
-  let inner = loop.innerAxes;
-  for (const output of loop.outputs) {
-    if (output.kind !== "accumulate" || output.rows || output.kept <= 1) continue;
-    let count = 0;
-    let product = 1;
-    while (product < output.kept && count < loop.domain.length)
-      product *= loop.domain[loop.domain.length - ++count]!;
-    if (product !== output.kept) return undefined;
-    if (inner !== 0 && sizeOf(loop.domain.slice(loop.domain.length - inner)) !== output.kept)
-      return undefined;
-    inner = Math.max(inner, count);
-  }
-  return inner;
-}
-
-/** The root of the same size whose memory this one uses: that of a running sum of products. */
-function ownerOf(root: Root): Root {
-  let owner = root;
-  while (owner.storage && owner.storage.root.size === root.size) owner = owner.storage.root;
-  return owner;
-}
-function livesIn(root: Root, target: Root): boolean {
-  for (let at: Root | undefined = root; at; at = at.storage?.root) if (at === target) return true;
-  return false;
-}
-
 class CannotJoin extends Error {}
-
-/** Contiguous over the outer axes, constant over the inner ones. */
-function isRowLayout(layout: Layout, loop: LoopStep): boolean {
-  const split = loop.domain.length - loop.innerAxes;
-  const outer = { shape: layout.shape.slice(0, split), offset: 0, strides: layout.strides.slice(0, split) };
-  return (
-    layout.offset === 0 &&
-    isContiguous(outer) &&
-    layout.strides.every((s, axis) => axis < split || s === 0 || layout.shape[axis] === 1)
-  );
-}
-
-function readsOf(value: Value, found = new Set<Root>()): Root[] {
-  switch (value.kind) {
-    case "load":
-      found.add(value.root);
-      break;
-    case "apply":
-      for (const operand of value.inputs) readsOf(operand, found);
-      break;
-    case "random":
-      for (const word of value.key) readsOf(word, found);
-      break;
-    case "local":
-    case "number":
-    case "index":
-      break;
-  }
-  return [...found];
-}
-
-function loadsOf(value: Value): number {
-  if (value.kind === "load") return 1;
-  const operands = value.kind === "apply" ? value.inputs : value.kind === "random" ? value.key : [];
-  return operands.reduce((sum, operand) => sum + loadsOf(operand), 0);
-}
-
-/** Which elementwise tensors get memory rather than being recomputed at each use. */
-function chooseRoots(
-  order: readonly Tensor[],
-  isOutput: ReadonlySet<Tensor>,
-  accumulates: ReadonlySet<Tensor>,
-): Set<Tensor> {
-  interface Use {
-    readonly user: Tensor;
-    /** Seen through a transposition: reading it in place means reading element by element. */
-    readonly permuted: boolean;
-    readonly stretched: boolean;
-  }
-  const uses = new Map<Tensor, Use[]>();
-  const finalOutput = new Set<Tensor>();
-  // Users first: what uses a view uses its source.
-  for (let index = order.length - 1; index >= 0; index--) {
-    const tensor = order[index]!;
-    const own = uses.get(tensor) ?? [];
-    for (const operand of new Set(tensor.inputs)) {
-      const list = uses.get(operand) ?? [];
-      uses.set(operand, list);
-      if (isViewKind(tensor.op)) {
-        const stretched = tensor.op.kind === "expand";
-        const permuted = tensor.op.kind === "permute";
-        for (const use of own)
-          list.push({
-            user: use.user,
-            permuted: use.permuted || permuted,
-            stretched: use.stretched || stretched,
-          });
-        if (isOutput.has(tensor) || finalOutput.has(tensor)) finalOutput.add(operand);
-      } else list.push({ user: tensor, permuted: false, stretched: false });
-    }
-  }
-  const chosen = new Set<Tensor>();
-  const cost = new Map<Tensor, number>();
-  const expensive = new Set<Tensor>();
-  for (const tensor of order) {
-    if (!isElementwise(tensor.op)) {
-      // A view costs what its source costs.
-      if (isViewKind(tensor.op)) {
-        cost.set(tensor, cost.get(tensor.inputs[0]!) ?? 0);
-        if (expensive.has(tensor.inputs[0]!)) expensive.add(tensor);
-      }
-      continue;
-    }
-    const own = 1 + tensor.inputs.reduce((sum, operand) => sum + (cost.get(operand) ?? 0), 0);
-    const isExpensive =
-      expensiveKinds.has(tensor.op.kind) || tensor.inputs.some((operand) => expensive.has(operand));
-    const users = uses.get(tensor) ?? [];
-    const distinct = new Set(users.map((use) => use.user)).size;
-    const wanted =
-      isOutput.has(tensor) ||
-      finalOutput.has(tensor) ||
-      accumulates.has(tensor) ||
-      own > expressionLimit ||
-      users.some(
-        (use) =>
-          !isElementwise(use.user.op) && use.user.op.kind !== "reduceSum" && use.user.op.kind !== "reduceMax",
-      ) ||
-      ((isExpensive || slowWhenStretched.has(tensor.op.kind)) && users.some((use) => use.stretched)) ||
-      (distinct > 1 && (isExpensive || own > inlineLimit || users.some((use) => use.permuted)));
-    if (wanted) chosen.add(tensor);
-    else {
-      cost.set(tensor, own);
-      if (isExpensive) expensive.add(tensor);
-    }
-  }
-  return chosen;
-}
-
-const throughReshape = (tensor: Tensor): Tensor =>
-  tensor.op.kind === "reshape" ? tensor.inputs[0]! : tensor;
-
-/** Patches seen as a matrix [positions, kernel·channels], or its transpose. */
-function patchMatrix(tensor: Tensor): { patches: Tensor; transposed: boolean } | undefined {
-  const transposed = tensor.op.kind === "permute" && sameShape(tensor.op.axes, [1, 0]);
-  const matrix = transposed ? tensor.inputs[0]! : tensor;
-  const patches = throughReshape(matrix);
-  if (patches.op.kind !== "patches" || matrix.rank !== 2 || matrix.shape[1] !== patches.shape[3])
-    return undefined;
-  return { patches, transposed };
-}
-
-/** Sums of matrix products, each used once: the second product is added onto the first in place. */
-function chooseAccumulations(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>): Set<Tensor> {
-  const uses = new Map<Tensor, number>();
-  for (const tensor of order)
-    for (const source of tensor.inputs) uses.set(source, (uses.get(source) ?? 0) + 1);
-  const once = (tensor: Tensor) => uses.get(tensor) === 1 && !isOutput.has(tensor);
-  /** The sums, each with its newest product. */
-  const newest = new Map<Tensor, Tensor>();
-  for (const tensor of order) {
-    if (tensor.op.kind !== "add") continue;
-    const [sum, next] = tensor.inputs as [Tensor, Tensor];
-    const before = sum.op.kind === "dot" ? sum : newest.get(sum);
-    if (before && next.op.kind === "dot" && before.id < next.id && once(sum) && once(next))
-      newest.set(tensor, next);
-  }
-  return new Set(newest.keys());
-}
-
-/** Patches that only meet matrix products, and products that are only folded back into an image. */
-function chooseConvolutions(order: readonly Tensor[], isOutput: ReadonlySet<Tensor>) {
-  const users = new Map<Tensor, Tensor[]>();
-  for (const tensor of order)
-    for (const source of new Set(tensor.inputs)) {
-      const list = users.get(source);
-      if (list) list.push(tensor);
-      else users.set(source, [tensor]);
-    }
-  const usersOf = (tensor: Tensor): Tensor[] => (isOutput.has(tensor) ? [] : (users.get(tensor) ?? []));
-  /** Every use, looking through reshapes and transpositions, with the operand as the user sees it. */
-  const finalUses = (tensor: Tensor): { user: Tensor; operand: Tensor }[] | undefined => {
-    if (isOutput.has(tensor)) return undefined;
-    const found: { user: Tensor; operand: Tensor }[] = [];
-    for (const user of usersOf(tensor)) {
-      if (user.op.kind !== "reshape" && user.op.kind !== "permute") {
-        found.push({ user, operand: tensor });
-        continue;
-      }
-      const deeper = finalUses(user);
-      if (!deeper) return undefined;
-      found.push(...deeper);
-    }
-    return found;
-  };
-  const patchesOnly = new Set<Tensor>();
-  const foldedOnly = new Set<Tensor>();
-  for (const tensor of order) {
-    if (tensor.op.kind === "patches") {
-      const uses = finalUses(tensor);
-      const fits = uses?.every(({ user, operand }) => {
-        if (user.op.kind !== "dot") return false;
-        const [left, right] = [patchMatrix(user.inputs[0]!), patchMatrix(user.inputs[1]!)];
-        if (user.inputs[1] === operand)
-          return left?.transposed === true && left.patches === tensor && right?.transposed === false;
-        return left?.patches === tensor;
-      });
-      if (fits) patchesOnly.add(tensor);
-    } else if (tensor.op.kind === "fold") {
-      const product = throughReshape(tensor.inputs[0]!);
-      if (product.op.kind !== "dot" || product.rank !== 2 || product.shape[1] !== tensor.inputs[0]!.shape[3])
-        continue;
-      if (patchMatrix(product.inputs[0]!)) continue;
-      const uses = finalUses(product);
-      if (uses?.length === 1) foldedOnly.add(product);
-    }
-  }
-  return { patchesOnly, foldedOnly };
-}
 
 /** How a [..., rows, columns] layout is passed to a matrix product. */
 export interface MatrixForm {
@@ -995,5 +649,3 @@ export function matrixForm(layout: Layout): MatrixForm | undefined {
     return { transposed: true, leading: columns === 1 ? Math.max(1, rows) : columnStride };
   return undefined;
 }
-
-export type { Window };

@@ -6,7 +6,7 @@ import type { KernelCache } from "./kernel.js";
 import { contiguous } from "./layout.js";
 import { addName, address, loadName, run, storeName } from "./moves.js";
 import { movePatches } from "./patches.js";
-import type { ConvStep, PlainStep } from "./schedule.js";
+import type { ConvStep, PlainStep } from "./step.js";
 
 /** A function (begin, end, result, operand…) over `units`, which threads share. */
 export interface PlainKernel {

@@ -8,7 +8,7 @@ import { apply, combine, type Lanes, load, loadStrided, pushIdentity, pushNumber
 import { collapse, type Layout } from "./layout.js";
 import { overRows } from "./loop.js";
 import { straightLine } from "./loop-plan.js";
-import type { Reduction, WindowStep } from "./schedule.js";
+import type { Reduction, WindowStep } from "./step.js";
 
 interface WindowPlan {
   readonly outer: readonly number[];

@@ -12,6 +12,7 @@ export {
   type SettingsOf,
   text,
 } from "../optimizers/settings.js";
+export { type DriftOptions, type FactorDrift, measureDrift } from "./drift.js";
 export { UserError } from "./errors.js";
 export {
   type Comparison,
@@ -26,14 +27,7 @@ export { type Sharpness, type SharpnessOptions, sharpness } from "./generalizati
 export { findSubjects, type Subject } from "./generalization/subjects.js";
 export { openSurface, type Surface, type SurfaceOptions } from "./generalization/surface.js";
 export { describeEnvironment, describeMachine, type Environment } from "./machine.js";
-export {
-  type DriftOptions,
-  type FactorDrift,
-  measureDrift,
-  measureNoise,
-  type NoiseMeasurement,
-  type NoiseOptions,
-} from "./noise.js";
+export { measureNoise, type NoiseMeasurement, type NoiseOptions } from "./noise.js";
 export { type Probe, type ProbeOptions, probe } from "./probe.js";
 export type { Problem, ProblemInstance, ProblemKind, RunDefaults } from "./problem.js";
 export { loadProblem, openProblem, problems } from "./problems/registry.js";
@@ -52,6 +46,7 @@ export { meets, type RunOptions, type RunStatus, type Session, train } from "./r
 export { type Checkpoint, type Measurement, type RunRecord, type RunResult, readRun } from "./run-record.js";
 export { describeReached, type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
 export { type Range, rangesOf, searchPoints } from "./search.js";
+export { type Sensitivity, sensitivity } from "./sensitivity.js";
 export { openSession, optimizerFor } from "./session.js";
 export type { Limits, OptimizerSettings, ProblemSettings, RunSettings, Target } from "./settings.js";
 export { type StopReason, stopReasons } from "./stop.js";
@@ -71,12 +66,4 @@ export { readSuite, type SuiteRecord, type Trial as SuiteTrial } from "./suite/r
 export { runSuite } from "./suite/suite.js";
 export { writeEvents } from "./tensorboard.js";
 export { decodeTensors, encodeTensors, type NamedArray } from "./tensors.js";
-export {
-  type Sensitivity,
-  sensitivity,
-  type Trial,
-  type TuneOptions,
-  type TuneRecord,
-  type TuneSettings,
-  tune,
-} from "./tune.js";
+export { type Trial, type TuneOptions, type TuneRecord, type TuneSettings, tune } from "./tune.js";

@@ -1,5 +1,6 @@
 import { afterAll, expect, it } from "vitest";
-import { type FactorDrift, measureDrift, measureNoise } from "../../src/lab/noise.js";
+import { type FactorDrift, measureDrift } from "../../src/lab/drift.js";
+import { measureNoise } from "../../src/lab/noise.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
 import { createOptimizer } from "../../src/optimizers/registry.js";
 import { createRuntime } from "../../src/runtime/runtime.js";

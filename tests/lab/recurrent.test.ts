@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { copyMemory, type Task, temporalOrder, twoNumbers } from "../../src/lab/problems/recurrent.js";
 import { openProblem } from "../../src/lab/problems/registry.js";
+import { copyMemory, type Task, temporalOrder, twoNumbers } from "../../src/lab/problems/sequence-tasks.js";
 import { optimizerFor } from "../../src/lab/session.js";
 import { random } from "../../src/nn/index.js";
 import { createRuntime } from "../../src/runtime/runtime.js";
