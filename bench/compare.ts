@@ -2,7 +2,8 @@
  * The same steps here and in PyTorch at its best, in turn, each in a process of its own; ratios of medians.
  *
  *   bench/setup-peers.sh                 once: PyTorch and its fastest BLAS, from Debian's packages
- *   npm run bench:compare -- [--workloads mlp-small,rnn] [--operations gradient,kfac] [--threads 1,2] [--rounds 3] [--json]
+ *   npm run bench:compare -- [--workloads mlp-small,rnn] [--operations gradient,kfac] [--threads 1,2] [--rounds 3]
+ *     [--clock cpu] [--json]
  */
 import { spawnSync } from "node:child_process";
 import { cpus } from "node:os";
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     threads: { type: "string", default: "1,2" },
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "1.5" },
+    clock: { type: "string", default: "wall" },
     json: { type: "boolean", default: false },
   },
 });
@@ -71,6 +73,8 @@ function ours(workload: string, operation: string, threads: number): number {
     String(threads),
     "--seconds",
     values.seconds,
+    "--clock",
+    values.clock,
   ]);
   return line.milliseconds as number;
 }
@@ -86,6 +90,8 @@ function torch(workload: string, operation: string, threads: number): number | u
     "100000",
     "--cell-seconds",
     values.seconds,
+    "--clock",
+    values.clock,
   ]);
   if (typeof line.skipped === "string") {
     process.stderr.write(`PyTorch cannot run ${workload} ${operation}: ${line.skipped}\n`);

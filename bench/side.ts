@@ -4,12 +4,16 @@
  */
 import { parseArgs } from "node:util";
 import { createRuntime } from "../src/runtime/runtime.js";
-import { median, operation, timePeriod } from "./operations.js";
+import { median, operation, processorTime, timePeriod } from "./operations.js";
 import { workloads } from "./workloads.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { threads: { type: "string", default: "1" }, seconds: { type: "string", default: "2" } },
+  options: {
+    threads: { type: "string", default: "1" },
+    seconds: { type: "string", default: "2" },
+    clock: { type: "string", default: "wall" },
+  },
 });
 const [name, what] = positionals as [string, string];
 const runtime = await createRuntime({ threads: Number(values.threads) });
@@ -21,8 +25,9 @@ const warm = performance.now();
 for (let n = 0; n < Math.max(5, measured.period) || performance.now() - warm < budget / 3; n++)
   measured.step();
 const samples: number[] = [];
+const clock = values.clock === "cpu" ? processorTime : () => performance.now();
 const start = performance.now();
-while (samples.length < 3 || performance.now() - start < budget) samples.push(timePeriod(measured));
+while (samples.length < 3 || performance.now() - start < budget) samples.push(timePeriod(measured, clock));
 console.log(
   JSON.stringify({
     workload: name,

@@ -17,7 +17,7 @@
  * the Hessian at d = 0 of the distance ½ Σₜ ‖hₜ(θ + d) − hₜ(θ)‖², a mean over examples (Martens & Sutskever 2011,
  * "Learning recurrent neural networks with Hessian-free optimization", section 3.2: structural damping).
  */
-import { applyLinear, linearPart, orZeros, pushforward, transpose } from "../autodiff/derivative.js";
+import { applyLinear, linearPart, orZeros, transpose } from "../autodiff/derivative.js";
 import { sumPerExample } from "../nn/losses/loss.js";
 import { reachable } from "../tensor/program.js";
 import { constant, type Tensor } from "../tensor/tensor.js";
@@ -67,9 +67,9 @@ export function curvatureProduct(
 export const hiddenStates = ({ loss }: TracedLoss): Tensor[] =>
   reachable([loss]).filter(({ op }) => op.kind === "mark" && op.mark.layer === "hidden");
 
-/** Forward over reverse. */
+/** Forward over reverse; as a linear map, so that known factors are joined. */
 const hessianOf = (loss: Tensor, parameters: Tensor, tangent: Tensor): Tensor =>
-  orZeros(pushforward([gradientOf(loss, parameters)], [parameters], [tangent])[0], parameters);
+  orZeros(applyLinear(linearPart([gradientOf(loss, parameters)], [parameters]), [tangent])[0], parameters);
 
 /** Jᵀ·middle(J·t), J the Jacobian of a function of θ. */
 interface Summand {
