@@ -12,13 +12,19 @@ import type { ConvStep, DotStep } from "./step.js";
 /** More pieces than these are a product large enough for packed operands. */
 const mostPieces = 64;
 
+/** Pieces shorter than these are slower than the whole. */
+const shortestPiece = { m: 32, n: 64, k: 32 } as const;
+/** Rows of A up to which A·Bᵀ is cut, along k: reading both along k, its kernel without packing is no faster else. */
+const fewRows = 16;
+
 /**
  * How a product is cut so that each piece runs without packing its operands (`Blas.unpacked`): along its longest axis,
- * in pieces of `size`. Undefined: not at all.
+ * in pieces of `size`. `alongBoth`: it is A·Bᵀ, both read along k. Undefined: not at all.
  */
 export function piecesOf(
   extents: { readonly m: number; readonly n: number; readonly k: number },
   unpacked: number,
+  alongBoth = false,
 ): { axis: "m" | "n" | "k"; size: number } | undefined {
   const { m, n, k } = extents;
   const volume = m * n * k;
@@ -28,7 +34,8 @@ export function piecesOf(
   // Pieces of about the same size, in whole vectors.
   const pieces = Math.ceil(extents[axis] / (Math.floor(most / 16) * 16));
   const size = Math.ceil(extents[axis] / pieces / 16) * 16;
-  return most >= 16 ? { axis, size } : undefined;
+  const pays = most >= shortestPiece[axis] && (!alongBoth || (axis === "k" && m <= fewRows));
+  return pays ? { axis, size } : undefined;
 }
 
 /** C = A·B for each point of the batch axes; threads share the batch, or the rows or columns of one product. */
@@ -74,7 +81,10 @@ export function emitDot(
     a.transposed !== b.transposed &&
     m === n &&
     !step.accumulate;
-  const pieces = square && sharers === 1 && triangleSpares(n, k) ? undefined : piecesOf(own, unpacked);
+  const pieces =
+    square && sharers === 1 && triangleSpares(n, k)
+      ? undefined
+      : piecesOf(own, unpacked, !a.transposed && b.transposed);
   const innerPieces = pieces?.axis === "k" ? pieces.size : k;
 
   /** Runs `body` for each part [start, start + size) of an axis; `start` is undefined where it is 0. */
@@ -191,7 +201,11 @@ export function planConv(step: ConvStep, unpacked: number): ConvPlan {
       : step.direction === "input"
         ? step.operands[0]!.layout.shape[1]!
         : step.root.shape.at(-1)!;
-  const [fitting, fast] = [patchBytes / perImage, unpacked / (elements * columns)];
+  // Gradient · weightsᵀ is A·Bᵀ, which gains nothing without packing.
+  const [fitting, fast] = [
+    patchBytes / perImage,
+    step.direction === "input" ? 0 : unpacked / (elements * columns),
+  ];
   const block = Math.max(1, Math.min(examples, Math.floor(fast >= 1 ? Math.min(fitting, fast) : fitting)));
   return {
     block,

@@ -31,6 +31,15 @@ describe("pieces of a product", () => {
       }),
     );
   });
+  it("do not exist where both matrices are read along k, but for few rows", () => {
+    expect(piecesOf({ m: 2048, n: 128, k: 128 }, 1e6, true)).toBeUndefined();
+    expect(piecesOf({ m: 64, n: 64, k: 3840 }, 1e6, true)).toBeUndefined();
+    expect(piecesOf({ m: 8, n: 64, k: 3840 }, 1e6, true)).toEqual({ axis: "k", size: 1920 });
+  });
+  it("do not exist where they would be short", () => {
+    expect(piecesOf({ m: 256, n: 1568, k: 128 }, 1e6)).toBeUndefined();
+    expect(piecesOf({ m: 128, n: 1000, k: 64 }, 1e6)).toEqual({ axis: "n", size: 112 });
+  });
   it("do not exist where the library has no path without packing", () => {
     expect(piecesOf({ m: 64, n: 64, k: 4000 }, 0)).toBeUndefined();
   });
