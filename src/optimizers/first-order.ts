@@ -15,6 +15,7 @@ import type { Program } from "../tensor/program.js";
 import { input } from "../tensor/tensor.js";
 import type { Optimizer, StepReport, Training } from "./optimizer.js";
 import type { Schedule } from "./schedule.js";
+import { sweep, sweepEvery } from "./subnormal.js";
 import { stateless, type Transform } from "./transform.js";
 
 /**
@@ -143,6 +144,8 @@ function start(objective: Objective, transform: Transform, schedule: Schedule): 
       // What dropout draws depends on the seed and on the number of the update only.
       key.data[1] = count.data[0]!;
       executable.run();
+      if (count.data[0]! % sweepEvery === 0)
+        for (const buffer of buffers) sweep(buffer.data as Float32Array, dtype);
       const loss = lossOut.data[0]!;
       const gradientNorm = normOut.data[0]!;
       const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
