@@ -111,7 +111,7 @@ const mlpSuggested = {
   adahessian: { learningRate: 0.05, ...toZero("cosine", 3000) },
   sophia: { weightDecay: 0.01, ...toZero("cosine", 3000) },
   shampoo: { learningRate: 3e-3 },
-  newton: { curvature: "gaussNewton", globalization: "none", damping: 0.1 },
+  newton: { curvature: "gaussNewton", globalization: "none", learningRate: 0.3, damping: 0.02 },
   lbfgs: { lineSearch: "none", learningRate: 0.5 },
   hessianFree: { curvatureExamples: 500, iterations: 20, damping: 10 },
   kfac: { learningRate: 0.06, ...toZero("cosine", 2000) },
