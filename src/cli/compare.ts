@@ -30,7 +30,7 @@ import { listenForInterruption } from "./interrupt.js";
 import { newFolder, readCount, readEngine, readPositive, refuseWithResume } from "./options.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
-import { block, formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";
+import { block, formatSection, formatTable, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 export async function compare(folders: readonly string[], flags: CompareFlags): Promise<void> {
   const { folder, problem, settings } = await prepare(folders, flags);
@@ -135,7 +135,7 @@ function show(comparison: Comparison, metrics: Metrics, report: string): void {
   const kinds = kindsSection(comparison, metrics);
   if (kinds.rows.length > 0) print(`\n${formatSection(kinds)}`);
   print("");
-  for (const sentence of readingOf(comparison, metrics)) print(plain(sentence));
+  for (const sentence of readingOf(comparison, metrics)) print(plain(wrapText(sentence)));
   print("");
   print(`report: ${report}`);
 }

@@ -13,7 +13,7 @@ import { raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
 import { writeEvents } from "../lab/tensorboard.js";
-import { describeTarget } from "../lab/verdict.js";
+import { describeTarget, verdictOf } from "../lab/verdict.js";
 import type { RaceFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import {
@@ -27,7 +27,7 @@ import {
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
 import { named, namedProblem, openRuntime, quote } from "./setup.js";
-import { formatSection, formatTable, plain, print, printJson, symbol } from "./text.js";
+import { formatSection, formatTable, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 const defaultOptimizers = ["sgd", "momentum", "adam", "adamw"];
 
@@ -190,6 +190,8 @@ function show(race: RaceRecord, report: string, json: boolean): void {
   );
   print("");
   print(formatTable(columns, rows));
+  print("");
+  print(plain(wrapText(verdictOf(race))));
   const splits = timeSplits(
     scores.map(({ label }) => ({
       label,

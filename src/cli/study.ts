@@ -19,7 +19,7 @@ import { newFolder, readClock, readCount, readEngine, refuseWithResume } from ".
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
 import { openRuntime, quote } from "./setup.js";
-import { formatSection, formatTable, plain, print, printJson, symbol, wrap } from "./text.js";
+import { formatSection, formatTable, lineWidth, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 export async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
   if (name === undefined && flags.resume === undefined) {
@@ -146,14 +146,13 @@ function show(record: StudyRecord, report: string): void {
   print(plain(definition.question));
   print("");
   if (points.length > 0) {
-    for (const section of reading.sections) print(`${formatSection(section)}\n`);
-    for (const figure of reading.figures) print(`${drawPlot(figure)}\n`);
+    for (const section of reading.sections) if (section.rows.length > 0) print(`${formatSection(section)}\n`);
+    for (const figure of reading.figures)
+      print(`${drawPlot(figure, Math.max(20, Math.min(64, lineWidth() - 14)))}\n`);
   }
-  print(
-    plain(wrap(`Expected: ${definition.expectation.text} (${definition.expectation.source})`.split(" "))),
-  );
+  print(plain(wrapText(`Expected: ${definition.expectation.text} (${definition.expectation.source})`)));
   print("");
-  print(plain(wrap(`Read: ${reading.paragraph}`.split(" "))));
+  print(plain(wrapText(`Read: ${reading.paragraph}`)));
   print("");
   print(`The expectation: ${pc.bold(verdictText(record))}`);
   if (left > 0) print(`${left} points are left`);

@@ -44,28 +44,83 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-/** A table in columns, the titles underlined. */
-export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const widths = columns.map(({ title }, k) => Math.max(title.length, ...rows.map((row) => row[k]!.length)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, k) => (columns[k]!.align === "right" ? cell.padStart(widths[k]!) : cell.padEnd(widths[k]!)))
-      .join("  ")
-      .trimEnd();
-  const rule = symbol.rule.repeat(widths.reduce((a, b) => a + b + 2, -2));
-  return plain(
-    [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n"),
-  );
-}
+/** Characters in a line: those of the terminal, or what COLUMNS says; into files and pipes as many as there are. */
+export const lineWidth = (): number =>
+  Number(process.env.COLUMNS) || (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY;
 
 /** Pieces in lines of at most so many characters, which begin with the margin. */
-export function wrap(pieces: readonly string[], margin = "", width = 110): string {
+export function wrap(pieces: readonly string[], margin = "", width = Math.min(110, lineWidth())): string {
   const lines = [""];
   for (const piece of pieces) {
-    if (margin.length + lines.at(-1)!.length + piece.length >= width) lines.push("");
+    const line = lines.at(-1)!;
+    if (line !== "" && margin.length + line.length + piece.length >= width) lines.push("");
     lines[lines.length - 1] += (lines.at(-1) === "" ? "" : " ") + piece;
   }
   return lines.map((line) => margin + line).join("\n");
+}
+
+/** Words in lines. */
+export const wrapText = (text: string, width?: number): string => wrap(text.split(" "), "", width);
+
+/**
+ * A table in columns, the titles underlined. Where a line has no room for all, the words of the last column go on below
+ * one another; columns of numbers go on in a second table, and a third.
+ */
+export function formatTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  width: number = lineWidth(),
+): string {
+  const widths = columns.map(({ title }, k) => Math.max(title.length, ...rows.map((row) => row[k]!.length)));
+  const total = (list: readonly number[]) => list.reduce((sum, k) => sum + widths[k]! + 2, -2);
+  const all = columns.map((_, k) => k);
+  const last = all.length - 1;
+  const room = width - total(all.slice(0, last)) - 2;
+  if (total(all) > width && columns[last]?.align !== "right" && room >= leastWords) {
+    widths[last] = Math.min(widths[last]!, room);
+    const wrapped = rows.flatMap((row) =>
+      wrapText(row[last]!, room)
+        .split("\n")
+        .map((words, k) =>
+          k === 0 ? [...row.slice(0, last), words] : [...row.slice(0, last).fill(""), words],
+        ),
+    );
+    return drawTable(columns, wrapped, widths, all);
+  }
+  // Each part begins with what its rows are about.
+  const keys = all.slice(0, 1 + columns.findIndex(({ align }) => align !== "right"));
+  const parts: number[][] = [];
+  for (const k of all.slice(keys.length)) {
+    const part = parts.at(-1);
+    if (part && total([...part, k]) <= width) part.push(k);
+    else parts.push([...keys, k]);
+  }
+  return (parts.length > 0 ? parts : [all])
+    .map((part) => drawTable(columns, rows, widths, part))
+    .join("\n\n");
+}
+
+/** Fewer characters of words in a line are not worth it. */
+const leastWords = 20;
+
+/** Some columns of a table. */
+function drawTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  widths: readonly number[],
+  part: readonly number[],
+): string {
+  const line = (cells: readonly string[]) =>
+    part
+      .map((k) =>
+        columns[k]!.align === "right" ? cells[k]!.padStart(widths[k]!) : cells[k]!.padEnd(widths[k]!),
+      )
+      .join("  ")
+      .trimEnd();
+  const rule = symbol.rule.repeat(part.reduce((sum, k) => sum + widths[k]! + 2, -2));
+  return plain(
+    [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n"),
+  );
 }
 
 /** A table under its title; of a long one the first rows. */

@@ -23,13 +23,14 @@ export const table = (caption: string, head: readonly Column[], rows: readonly s
 export const swatch = (colour: number) =>
   `<svg class="swatch s${colour % 8} d${Math.floor(colour / 8) % 2}" viewBox="0 0 24 10" aria-hidden="true"><line class="line" x1="1" x2="23" y1="5" y2="5"/></svg> `;
 
-/** A section of an account as a table. */
-export const sectionTable = ({ title, columns, rows }: Section): string =>
-  table(
-    title,
-    columns,
-    rows.map((row) => row.map((text, k) => (columns[k]!.align === "right" ? numeric : cell)(text)).join("")),
-  );
+/** A section of an account as a table, each row headed by its first cell; nothing where there is no row. */
+export const sectionTable = ({ title, columns, rows }: Section): string => {
+  const isNumber = (k: number) => columns[k]!.align === "right";
+  const row = ([first = "", ...others]: readonly string[]) =>
+    `<th scope="row"${isNumber(0) ? ' class="n"' : ""}>${escapeText(first)}</th>` +
+    others.map((text, k) => (isNumber(k + 1) ? numeric : cell)(text)).join("");
+  return rows.length === 0 ? "" : table(title, columns, rows.map(row));
+};
 
 export interface Document {
   readonly title: string;
@@ -133,9 +134,9 @@ tbody th{position:sticky;left:0;background:var(--back)}
 small{color:var(--soft);font-size:.85em;font-weight:400}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;padding:0;margin:.5rem 0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
-main>figure{max-width:46rem}figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
+figure{max-width:46rem;margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
 figcaption{font-weight:600;margin-bottom:.25rem}
-figure svg{width:100%;max-width:40rem;height:auto;display:block}
+figure svg:not(.swatch){width:100%;max-width:40rem;height:auto;display:block}
 summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
 .strip{width:150px;height:16px;vertical-align:middle;display:block;margin-top:.25rem}.strip .end{fill-opacity:.6}
 .swatch{width:24px;height:10px;vertical-align:middle}
@@ -160,5 +161,5 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);border:1
 ${palette(lightColours)}}
 body{font-size:11pt;print-color-adjust:exact}main{max-width:none;padding:0}details,.downloads{display:none}
 .axis,.name{font-size:13px}table{font-size:9pt}.dense table{font-size:6.5pt}.dense th,.dense td{padding-right:.3rem}th,td{padding:.2rem .6rem .2rem 0}tbody th{position:static}
-.figures{grid-template-columns:1fr 1fr}figure,tr{break-inside:avoid}main>figure svg{max-width:28rem}h2{break-after:avoid}.scroll{overflow:visible}}
+.figures{grid-template-columns:1fr 1fr}figure,tr{break-inside:avoid}main>figure svg:not(.swatch){max-width:28rem}h2{break-after:avoid}.scroll{overflow:visible}}
 `;

@@ -15,7 +15,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-const variables = { NO_COLOR: "1", THALWEG_THREADS: "1" };
+const variables = { NO_COLOR: "1", THALWEG_THREADS: "1", COLUMNS: "" };
 
 /** Runs the built command to its end, in a process of its own. */
 export function thalweg(folder: string, args: readonly string[], changes: NodeJS.ProcessEnv = {}): Outcome {

@@ -185,7 +185,6 @@ export function comparisonReport(comparison: Comparison, context: ComparisonCont
     ["Backend", `${environment.blas}; ${environment.threads} threads`],
     ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
   ];
-  const kinds = kindsSection(comparison, metrics);
   return document({
     title: `${settings.problem.name}: the solutions of ${labels.join(", ")}`,
     summary: [
@@ -196,7 +195,7 @@ export function comparisonReport(comparison: Comparison, context: ComparisonCont
     version: environment.thalweg,
     body: `${sectionTable(performanceSection(comparison, metrics))}
 ${sectionTable(sharpnessSection(comparison))}
-${kinds.rows.length > 0 ? sectionTable(kinds) : ""}
+${sectionTable(kindsSection(comparison, metrics))}
 <h2>How to read it</h2>
 <ul>${readingOf(comparison, metrics)
       .map((sentence) => `<li>${escapeText(sentence)}</li>`)

@@ -169,7 +169,7 @@ function paragraph(points: readonly ConditionPoint[], fits: readonly ConditionFi
 
 const exponents = (fits: readonly ConditionFit[]): Section => ({
   title: "Exponents of κ",
-  columns: [{ title: "method" }, right("fitted"), right("last two"), right("theory"), { title: "" }],
+  columns: [{ title: "method" }, right("fitted"), right("last two"), right("theory"), { title: "verdict" }],
   rows: fits.map(({ method, law, last, theory, agrees }) => [
     method,
     exponentOf(law),
