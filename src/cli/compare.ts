@@ -1,12 +1,12 @@
 /** `thalweg compare`: the solutions that several optimizers found, and what lies between them. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { UsageError, UserError } from "../lab/errors.js";
-import { replaceFile } from "../lab/files.js";
+import { UsageError } from "../lab/errors.js";
+import { quote, replaceFile } from "../lab/files.js";
 import { formatSeconds, formatSignificant } from "../lab/format.js";
 import {
   type Comparison,
   type ComparisonSettings,
+  comparisonRecord,
   readComparisonSettings,
   runComparison,
 } from "../lab/generalization/comparison.js";
@@ -29,7 +29,7 @@ import type { CompareFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import { newFolder, readCount, readEngine, readPositive, refuseWithResume } from "./options.js";
 import { showLine } from "./progress.js";
-import { openRuntime, quote } from "./setup.js";
+import { openRuntime } from "./setup.js";
 import { block, formatSection, formatTable, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 export async function compare(folders: readonly string[], flags: CompareFlags): Promise<void> {
@@ -97,10 +97,7 @@ async function prepare(
   const batch = readCount("batch", flags.batch) ?? problem.defaults.batch;
   const batches = readCount("batches", flags.batches) ?? Math.ceil(1024 / batch);
   const folder = flags.out ?? newFolder(`compare-${problem.settings.name}`);
-  if (existsSync(join(folder, "comparison.json")))
-    throw new UserError(
-      `"${folder}" already holds a comparison; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  comparisonRecord.requireNone(folder);
   return {
     folder,
     problem,

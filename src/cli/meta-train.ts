@@ -1,6 +1,7 @@
 /** `thalweg meta-train`: trains the learned optimizer, or compares its weights with Adam. */
 import { readFileSync } from "node:fs";
 import { explainFileError, UsageError } from "../lab/errors.js";
+import { quote } from "../lab/files.js";
 import { formatCount, formatSeconds, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import {
@@ -19,7 +20,7 @@ import type { MetaTrainFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import { newFolder, readCount, readEngine } from "./options.js";
 import { showLine } from "./progress.js";
-import { openRuntime, quote } from "./setup.js";
+import { openRuntime } from "./setup.js";
 import { formatTable, print, printJson, symbol } from "./text.js";
 
 export async function metaTrainCommand(flags: MetaTrainFlags): Promise<void> {

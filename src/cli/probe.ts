@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import pc from "picocolors";
 import type { CurvatureKind } from "../curvature/products.js";
 import { UsageError, UserError } from "../lab/errors.js";
+import { quote } from "../lab/files.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import { probe as measure, type Probe } from "../lab/probe.js";
@@ -14,7 +15,7 @@ import { modelArrays } from "../lab/session.js";
 import type { ProblemSettings } from "../lab/settings.js";
 import type { ProbeFlags } from "./flags.js";
 import { readCount, readEngine, readProblem } from "./options.js";
-import { namedProblem, openRuntime, quote, tellPlayers } from "./setup.js";
+import { namedProblem, openRuntime, tellPlayers } from "./setup.js";
 import { block, formatSection, plain, print, printJson } from "./text.js";
 
 const kinds: readonly CurvatureKind[] = [

@@ -1,14 +1,19 @@
 /** `thalweg race`: several optimizers, one problem, a ranked table and a report. */
-import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import pc from "picocolors";
 import { coverageSection, splitSection, timeSplits } from "../lab/account.js";
-import { UserError } from "../lab/errors.js";
-import { replaceFile } from "../lab/files.js";
+import { quote, replaceFile } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
-import { labelsOf, type RaceRecord, type RaceSettings, readRaceSettings, runRace } from "../lab/race.js";
+import {
+  labelsOf,
+  type RaceRecord,
+  type RaceSettings,
+  raceRecord,
+  readRaceSettings,
+  runRace,
+} from "../lab/race.js";
 import { raceReport } from "../lab/report.js";
 import { describeFinished, describeReached, type Outcome, qualityOf, type Score } from "../lab/score.js";
 import { optimizerFor } from "../lab/session.js";
@@ -26,7 +31,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
-import { named, namedProblem, openRuntime, quote } from "./setup.js";
+import { named, namedProblem, openRuntime } from "./setup.js";
 import { formatSection, formatTable, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 const defaultOptimizers = ["sgd", "momentum", "adam", "adamw"];
@@ -93,10 +98,7 @@ async function prepare(
   const problem = await loadProblem(readProblem(problemText ?? "digits-mlp"));
   const { defaults, metrics } = problem;
   const folder = flags.out ?? newFolder(problem.settings.name);
-  if (existsSync(join(folder, "race.json")))
-    throw new UserError(
-      `"${folder}" already holds a race; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  raceRecord.requireNone(folder);
   return {
     folder,
     problem,

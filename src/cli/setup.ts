@@ -17,10 +17,6 @@ export async function openRuntime({ backend, threads, clock }: EngineSettings): 
   }
 }
 
-/** An argument as a shell needs it. */
-export const quote = (argument: string): string =>
-  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-
 /** "adam:learningRate=0.01", as it is given on the command line. */
 export function named(name: string, settings: Readonly<Record<string, unknown>>): string {
   const list = Object.entries(settings).map(([key, value]) => `${key}=${String(value)}`);

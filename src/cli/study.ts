@@ -1,8 +1,7 @@
 /** `thalweg study`: one question, its points measured one by one, and what they say. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import pc from "picocolors";
-import { UsageError, UserError } from "../lab/errors.js";
+import { UsageError } from "../lab/errors.js";
+import { quote } from "../lab/files.js";
 import { formatCount, formatSeconds } from "../lab/format.js";
 import { findStudy, studies } from "../lab/studies/registry.js";
 import { studyData, verdictText, writeStudy } from "../lab/studies/report.js";
@@ -11,6 +10,7 @@ import {
   runStudy,
   type StudyRecord,
   type StudySettings,
+  studyRecord,
 } from "../lab/studies/run-study.js";
 import type { Study, Task } from "../lab/studies/study.js";
 import type { StudyFlags } from "./flags.js";
@@ -18,7 +18,7 @@ import { listenForInterruption } from "./interrupt.js";
 import { newFolder, readClock, readCount, readEngine, refuseWithResume } from "./options.js";
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
-import { openRuntime, quote } from "./setup.js";
+import { openRuntime } from "./setup.js";
 import { formatSection, formatTable, lineWidth, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 export async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
@@ -87,10 +87,7 @@ function prepare(name: string | undefined, flags: StudyFlags): { folder: string;
   }
   const { name: known } = findStudy(name!);
   const folder = flags.out ?? newFolder(`study-${known}`);
-  if (existsSync(join(folder, "study.json")))
-    throw new UserError(
-      `"${folder}" already holds a study; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  studyRecord.requireNone(folder);
   return {
     folder,
     settings: {

@@ -1,12 +1,12 @@
 /** What `thalweg suite` says: its plan, its runs, its tables, and the command that repeats it. */
 import pc from "picocolors";
+import { quote } from "../lab/files.js";
 import { formatSeconds, formatSignificant } from "../lab/format.js";
 import type { SuiteRecord, Trial } from "../lab/suite/record.js";
 import { clockName, goalOf, verdict } from "../lab/suite/report.js";
 import { resultsOf } from "../lab/suite/results.js";
 import { plannedSeconds, type SuiteProblem, type SuiteSettings } from "../lab/suite/settings.js";
 import { fullOptimizers, rows } from "../lab/suite/table.js";
-import { quote } from "./setup.js";
 import { formatTable, plain, print, symbol, wrap } from "./text.js";
 
 /** No run is begun after so many budgets. */

@@ -1,14 +1,13 @@
 /** `thalweg suite`: every optimizer on every problem, tuned alike: scores, profiles, a page. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { UsageError, UserError } from "../lab/errors.js";
-import { replaceFile, replaceJson } from "../lab/files.js";
+import { UsageError } from "../lab/errors.js";
+import { quote, replaceFile, replaceJson } from "../lab/files.js";
 import { formatSeconds } from "../lab/format.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { optimizerFor } from "../lab/session.js";
 import type { OptimizerSettings } from "../lab/settings.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
-import { readSuiteSettings, type SuiteRecord, type Trial } from "../lab/suite/record.js";
+import { readSuiteSettings, type SuiteRecord, suiteRecord, type Trial } from "../lab/suite/record.js";
 import { suiteReport } from "../lab/suite/report.js";
 import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "../lab/suite/settings.js";
 import { runSuite } from "../lab/suite/suite.js";
@@ -28,7 +27,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { showLine } from "./progress.js";
-import { openRuntime, quote } from "./setup.js";
+import { openRuntime } from "./setup.js";
 import { commandOf, describePlan, describeTrial, patience, showSuite } from "./suite-text.js";
 import { plain, printJson, symbol } from "./text.js";
 
@@ -126,10 +125,7 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
     deadline: minutes === undefined ? undefined : minutes * 60 * patience,
   };
   const folder = flags.out ?? newFolder("suite");
-  if (existsSync(join(folder, "suite.json")))
-    throw new UserError(
-      `"${folder}" already holds a suite; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  suiteRecord.requireNone(folder);
   const problems = [];
   for (const { row, named } of chosen.problems) {
     try {

@@ -3,14 +3,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { accountOf, coverageSection } from "../lab/account.js";
 import { UsageError, UserError } from "../lab/errors.js";
-import { replaceFile } from "../lab/files.js";
+import { quote, replaceFile } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import { describeEnvironment } from "../lab/machine.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
 import { runReport } from "../lab/report.js";
 import { train as trainSession } from "../lab/run.js";
-import { type RunResult, readRun } from "../lab/run-record.js";
+import { type RunResult, readRun, runRecord } from "../lab/run-record.js";
 import { batchFor, openSession, optimizerFor } from "../lab/session.js";
 import type { RunSettings } from "../lab/settings.js";
 import { createRun, resumeRun } from "../lab/store.js";
@@ -28,7 +28,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { showProgress } from "./progress.js";
-import { named, namedProblem, openRuntime, quote } from "./setup.js";
+import { named, namedProblem, openRuntime } from "./setup.js";
 import { formatSection, plain, print, printJson } from "./text.js";
 
 /** Of a table in the terminal. */
@@ -120,10 +120,7 @@ async function begin(given: string | undefined, flags: TrainFlags): Promise<Plan
   const { defaults, metrics } = problem;
   const checkpointSteps = readCount("checkpoint-every", flags.checkpointEvery);
   const folder = flags.out ?? newFolder(`${problem.settings.name}-${optimizer.name}`);
-  if (existsSync(join(folder, "run.json")))
-    throw new UserError(
-      `"${folder}" already holds a run; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  runRecord.requireNone(folder);
   return {
     folder,
     problem,

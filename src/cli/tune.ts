@@ -1,9 +1,7 @@
 /** `thalweg tune`: settings of one optimizer for one problem, by search; and how much depends on each. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import pc from "picocolors";
-import { UserError } from "../lab/errors.js";
-import { replaceJson } from "../lab/files.js";
+import { quote, replaceJson } from "../lab/files.js";
 import { formatCount, formatMetric, formatSeconds, formatSignificant } from "../lab/format.js";
 import type { Problem } from "../lab/problem.js";
 import { loadProblem } from "../lab/problems/registry.js";
@@ -11,7 +9,14 @@ import { outcomeOf, type Quality, qualityOf } from "../lab/score.js";
 import { rangesOf } from "../lab/search.js";
 import { sensitivity as measureSensitivity, type Sensitivity } from "../lab/sensitivity.js";
 import { batchFor, optimizerFor, suggestedFor } from "../lab/session.js";
-import { describePoint, readTune, tune as search, type TuneRecord, type TuneSettings } from "../lab/tune.js";
+import {
+  describePoint,
+  readTune,
+  tune as search,
+  type TuneRecord,
+  type TuneSettings,
+  tuneRecord,
+} from "../lab/tune.js";
 import { describeTarget } from "../lab/verdict.js";
 import { findMethod } from "../optimizers/registry.js";
 import type { TuneFlags } from "./flags.js";
@@ -26,7 +31,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
-import { named, openRuntime, quote } from "./setup.js";
+import { named, openRuntime } from "./setup.js";
 import { formatTable, plain, print, printJson, symbol } from "./text.js";
 
 export async function tune(
@@ -105,10 +110,7 @@ async function prepare(
   const problem = await loadProblem(readProblem(problemText ?? "digits-mlp"));
   const { defaults, metrics } = problem;
   const folder = flags.out ?? newFolder(`tune-${problem.settings.name}-${optimizer.name}`);
-  if (existsSync(join(folder, "tune.json")))
-    throw new UserError(
-      `"${folder}" already holds a search; go on with --resume ${quote(folder)}, or choose another folder with --out`,
-    );
+  tuneRecord.requireNone(folder);
   return {
     folder,
     problem,

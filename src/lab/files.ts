@@ -126,3 +126,7 @@ const shorten = (value: unknown): string => {
   const text = String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 };
+
+/** An argument as a shell needs it. */
+export const quote = (argument: string): string =>
+  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;

@@ -8,7 +8,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { UserError } from "./errors.js";
-import { readJson, replaceJson, validate } from "./files.js";
+import { quote, readJson, replaceJson, validate } from "./files.js";
 
 const version = 1;
 
@@ -17,6 +17,8 @@ export interface FolderRecord<E extends v.ObjectEntries> {
   path(folder: string): string;
   /** Whether the folder has one. */
   exists(folder: string): boolean;
+  /** @throws UserError when the folder has one: what is there is gone on with, not begun anew. */
+  requireNone(folder: string): void;
   /** Writes it into a folder that holds nothing yet but its lock. @throws UserError when something is in it. */
   begin(folder: string, contents: v.InferOutput<v.ObjectSchema<E, undefined>>): void;
   /** Writes it again, with the time of the first. */
@@ -48,16 +50,21 @@ export function folderRecord<E extends v.ObjectEntries>(
   const path = (folder: string) => join(folder, file);
   const replace: FolderRecord<E>["replace"] = (folder, created, given) =>
     replaceJson(path(folder), { format, version, created, ...given });
+  const exists = (folder: string) => existsSync(path(folder));
+  const requireNone = (folder: string) => {
+    if (exists(folder))
+      throw new UserError(
+        `"${folder}" already holds a ${noun}; go on with --resume ${quote(folder)}, or choose another folder with --out`,
+      );
+  };
   return {
     path,
     replace,
-    exists: (folder) => existsSync(path(folder)),
+    exists,
+    requireNone,
     begin(folder, given) {
+      requireNone(folder);
       const present = readdirSync(folder).filter((name) => name !== "lock");
-      if (present.includes(file))
-        throw new UserError(
-          `"${folder}" already holds a ${noun}; go on with --resume "${folder}", or choose another folder with --out`,
-        );
       if (present.length > 0)
         throw new UserError(
           `"${folder}" is not empty (it holds "${present[0]}"); choose another folder with --out`,

@@ -41,7 +41,11 @@ export const raceSettingsSchema = v.strictObject({
 });
 export type RaceSettings = v.InferOutput<typeof raceSettingsSchema>;
 
-const record = folderRecord("race", { settings: raceSettingsSchema, environment: environmentSchema });
+/** race.json */
+export const raceRecord = folderRecord("race", {
+  settings: raceSettingsSchema,
+  environment: environmentSchema,
+});
 
 /** One optimizer on one seed. */
 export interface Entry {
@@ -126,7 +130,7 @@ export const safe = (label: string) =>
  * @throws UserError when there is none or it is damaged.
  */
 export function readRaceSettings(folder: string): RaceSettings {
-  return record.read(folder).settings;
+  return raceRecord.read(folder).settings;
 }
 
 /**
@@ -137,7 +141,7 @@ export function readRaceSettings(folder: string): RaceSettings {
  * @throws UserError when there is none or it is damaged.
  */
 export function readRace(folder: string): RaceRecord {
-  const { created, settings, environment } = record.read(folder);
+  const { created, settings, environment } = raceRecord.read(folder);
   const entries = entriesOf(folder, settings).map((entry) => ({
     entry,
     run: runExists(entry.folder) ? readRun(entry.folder) : undefined,
@@ -171,7 +175,8 @@ export async function runRace(
 ): Promise<RaceRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
+    if (!raceRecord.exists(folder))
+      raceRecord.begin(folder, { settings, environment: describeEnvironment(runtime) });
     const entries = entriesOf(folder, settings);
     for (const [index, entry] of entries.entries()) {
       if (options.signal?.aborted) break;

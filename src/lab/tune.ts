@@ -56,7 +56,8 @@ export const tuneSettingsSchema = v.strictObject({
 });
 export type TuneSettings = v.InferOutput<typeof tuneSettingsSchema>;
 
-const record = folderRecord("tune", { settings: tuneSettingsSchema }, "search");
+/** tune.json */
+export const tuneRecord = folderRecord("tune", { settings: tuneSettingsSchema }, "search");
 
 export interface Trial {
   /** 0: the given settings. */
@@ -139,7 +140,7 @@ export async function tune(
 ): Promise<TuneRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!record.exists(folder)) record.begin(folder, { settings });
+    if (!tuneRecord.exists(folder)) tuneRecord.begin(folder, { settings });
     const quality = qualityOf(settings.limits);
     const points = pointsOf(settings);
     const total = points.length * settings.seeds.length;
@@ -195,7 +196,7 @@ export function isHopeless(
 
 /** A search as its folder tells it, whether or not it has ended. @throws UserError when there is none. */
 export function readTune(folder: string): TuneRecord {
-  const { settings } = record.read(folder);
+  const { settings } = tuneRecord.read(folder);
   const quality = qualityOf(settings.limits);
   const trials = pointsOf(settings).flatMap(({ index, point, optimizer }) => {
     const runs = settings.seeds

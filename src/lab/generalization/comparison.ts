@@ -41,7 +41,8 @@ const comparisonSettingsSchema = v.strictObject({
 });
 export type ComparisonSettings = v.InferOutput<typeof comparisonSettingsSchema>;
 
-const record = folderRecord("comparison", {
+/** comparison.json */
+export const comparisonRecord = folderRecord("comparison", {
   settings: comparisonSettingsSchema,
   environment: environmentSchema,
 });
@@ -78,7 +79,8 @@ export const nameOf = ({ label, seed }: Subject): string => `${label}, seed ${se
 const measuredOf = (folder: string) => join(folder, "measured.jsonl");
 
 /** What a comparison compares and how. @throws UserError when there is none or it is damaged. */
-export const readComparisonSettings = (folder: string): ComparisonSettings => record.read(folder).settings;
+export const readComparisonSettings = (folder: string): ComparisonSettings =>
+  comparisonRecord.read(folder).settings;
 
 const readMeasured = (folder: string): Measured[] =>
   readLines(measuredOf(folder), measuredSchema).map(({ line }) => line);
@@ -91,7 +93,7 @@ const readMeasured = (folder: string): Measured[] =>
  * @throws UserError when there is none or it is damaged.
  */
 export function readComparison(folder: string): Comparison {
-  const { created, settings, environment } = record.read(folder);
+  const { created, settings, environment } = comparisonRecord.read(folder);
   const measured = readMeasured(folder);
   return {
     folder,
@@ -146,7 +148,8 @@ async function measureAll(
   settings: ComparisonSettings,
   { signal, onPart }: ComparisonOptions,
 ): Promise<Comparison> {
-  if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
+  if (!comparisonRecord.exists(folder))
+    comparisonRecord.begin(folder, { settings, environment: describeEnvironment(runtime) });
   const { subjects } = settings;
   for (const { folder: run, digest } of subjects)
     if (digestOf(readArrays(run)) !== digest)

@@ -31,7 +31,11 @@ export const studySettingsSchema = v.strictObject({
 });
 export type StudySettings = v.InferOutput<typeof studySettingsSchema>;
 
-const record = folderRecord("study", { settings: studySettingsSchema, environment: environmentSchema });
+/** study.json */
+export const studyRecord = folderRecord("study", {
+  settings: studySettingsSchema,
+  environment: environmentSchema,
+});
 const lineSchema = v.strictObject({ task: v.string(), point: v.unknown() });
 
 export interface StudyRecord {
@@ -69,7 +73,8 @@ export async function runStudy(
 ): Promise<StudyRecord> {
   makeFolder(folder);
   return whileLocked(folder, async () => {
-    if (!record.exists(folder)) record.begin(folder, { settings, environment: describeEnvironment(runtime) });
+    if (!studyRecord.exists(folder))
+      studyRecord.begin(folder, { settings, environment: describeEnvironment(runtime) });
     const lines = [...readPoints(folder, study)];
     const tasks = study.tasks(settings.extent);
     for (const [index, task] of tasks.entries()) {
@@ -149,7 +154,7 @@ function labFor(
  * @throws UserError when there is none.
  */
 export function readStudy(folder: string, study: Study): StudyRecord {
-  const { created, settings, environment } = record.read(folder);
+  const { created, settings, environment } = studyRecord.read(folder);
   const lines = readPoints(folder, study);
   const points = lines.map(({ point }) => point);
   const left = study.tasks(settings.extent).filter(({ id }) => !lines.some(({ task }) => task === id)).length;
@@ -157,7 +162,7 @@ export function readStudy(folder: string, study: Study): StudyRecord {
 }
 
 /** @throws UserError when the folder holds no study. */
-export const readStudySettings = (folder: string): StudySettings => record.read(folder).settings;
+export const readStudySettings = (folder: string): StudySettings => studyRecord.read(folder).settings;
 
 const readPoints = (folder: string, study: Study): readonly { task: string; point: Point }[] =>
   readLines(pointsOf(folder), lineSchema).map(({ line: { task, point }, place }) => ({
