@@ -155,7 +155,7 @@ ${Array.from({ length: 8 }, (_, k) => `.s${k}{color:var(--c${k})}`).join("")}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem}dt{color:var(--soft)}dd{margin:0}
 .places{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;list-style:none}td .places{margin:0 0 .25rem}a{color:var(--c0)}
 @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}main{padding:1rem .75rem 2rem}
-.figures{grid-template-columns:1fr}.axis,.name{font-size:14px}tbody th{white-space:normal;overflow-wrap:anywhere;min-width:6rem;max-width:9rem}.bars{grid-template-columns:1fr max-content}.bars span:nth-child(3n+1){grid-column:1/-1}th,td{padding-right:.75rem}}
+.figures{grid-template-columns:1fr}.axis,.name{font-size:14px}.name{font-weight:400}tbody th{white-space:normal;overflow-wrap:anywhere;min-width:6rem;max-width:9rem}.bars{grid-template-columns:1fr max-content}.bars span:nth-child(3n+1){grid-column:1/-1}th,td{padding-right:.75rem}}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;overflow-x:auto}
 @media print{:root{--back:#fff;--text:#000;--soft:#444;--line:#bbb;--panel:#fff;
 ${palette(lightColours)}}

@@ -5,6 +5,7 @@ import { document, downloads, sectionTable, swatch } from "../page.js";
 import type { Comparison } from "./comparison.js";
 import { alongLine, countsAbove, decades, spectraOf } from "./curves.js";
 import {
+  type Bundle,
   barrierOf,
   barriersSection,
   bundlesOf,
@@ -106,6 +107,9 @@ function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean
   const bundles = bundlesOf(comparison).filter((one) => one.sameStart === sameStart && one.lines.length > 0);
   if (bundles.length === 0) return [];
   const metric = metricOf(metrics);
+  /** A pair has one colour, whether its lines are of one start or not. */
+  const pairOf = ({ from, to }: Pick<Bundle, "from" | "to">) => `${from.label} to ${to.label}`;
+  const pairs = [...new Set(bundlesOf(comparison).map(pairOf))];
   const id = sameStart ? "one" : "different";
   /** The second solution's units in the order that is closest to the first's. */
   const turned = bundles.map(({ lines, ...ends }) => ({
@@ -121,9 +125,9 @@ function lineCharts(comparison: Comparison, metrics: Metrics, sameStart: boolean
       : []),
   ];
   return wanted.flatMap(([drawn, data, name, title], k) => {
-    const series = drawn.map((bundle, colour) => ({
-      label: `${bundle.from.label} to ${bundle.to.label}`,
-      colour,
+    const series = drawn.map((bundle) => ({
+      label: pairOf(bundle),
+      colour: pairs.indexOf(pairOf(bundle)),
       points: alongLine(bundle, data, name).filter(({ y }) => Number.isFinite(y)),
     }));
     if (series.every(({ points }) => points.length === 0)) return [];
