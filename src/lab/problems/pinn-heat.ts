@@ -50,7 +50,8 @@ function heat(dimension: number, solution: keyof typeof solutions): Equation {
 const suggested = {
   ...secondOrder,
   newton: { ...secondOrder.newton, damping: 1e-10, curvatureStart: "identity" },
-  kfac: { ...secondOrder.kfac, gammaInterval: 20 },
+  // Dangel et al. have λ = 2·10⁻⁹ in the quadratic model too; γ follows it.
+  kfac: { ...secondOrder.kfac, damping: 2e-9, gammaInterval: 20 },
   adam: { learningRate: 8.6e-4 },
   momentum: { learningRate: 0.0175, momentum: 0.99 },
 };
