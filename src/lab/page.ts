@@ -136,7 +136,7 @@ small{color:var(--soft);font-size:.85em;font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
 figure{max-width:46rem;margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem;min-width:0}
 figcaption{font-weight:600;margin-bottom:.25rem}
-figure svg:not(.swatch){width:100%;max-width:40rem;height:auto;display:block}
+figure svg:not(.swatch){width:100%;max-width:40rem;height:auto;display:block;overflow:visible}
 summary{cursor:pointer;color:var(--soft);margin-top:.5rem}
 .strip{width:150px;height:16px;vertical-align:middle;display:block;margin-top:.25rem}.strip .end{fill-opacity:.6}
 .swatch{width:24px;height:10px;vertical-align:middle}
