@@ -16,6 +16,7 @@ import { type PlanMemory, plan } from "./plan.js";
 import { type Schedule, schedule } from "./schedule.js";
 import { simplify } from "./simplify.js";
 import type { Root, Step } from "./step.js";
+import { transcendental } from "./step.js";
 import { planWindow } from "./window.js";
 
 export interface Cost {
@@ -34,18 +35,6 @@ export interface Cost {
   readonly steps: number;
 }
 
-const transcendental = new Set([
-  "exp",
-  "expm1",
-  "log",
-  "log1p",
-  "tanh",
-  "sigmoid",
-  "erf",
-  "sin",
-  "cos",
-  "pow",
-]);
 const free = new Set(["cast", "not", "and", "or", "xor", "mix", "uniform"]);
 
 /** Addresses without memory: what is counted may be larger than any machine. */

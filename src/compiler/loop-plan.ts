@@ -7,7 +7,14 @@ import { sizeOf, stridesOf } from "../tensor/shape.js";
 import { type Access, Expressions, layoutsOf, type Node } from "./expression.js";
 import type { KernelArgument } from "./kernel.js";
 import { collapse, type Layout } from "./layout.js";
-import { innerAxesOf, type LoopOutput, type LoopStep, type Reduction, type Root } from "./step.js";
+import {
+  innerAxesOf,
+  type LoopOutput,
+  type LoopStep,
+  type Reduction,
+  type Root,
+  transcendental,
+} from "./step.js";
 
 export interface Store {
   readonly access: Access;
@@ -153,23 +160,9 @@ export function planLoop(loop: LoopStep): LoopPlan {
   };
 }
 
+const expensiveKinds = new Set([...transcendental, "mix", "div", "sqrt"]);
 const isExpensive = (node: Node): boolean =>
-  node.body.kind === "apply" &&
-  [
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "tanh",
-    "sigmoid",
-    "erf",
-    "sin",
-    "cos",
-    "pow",
-    "mix",
-    "div",
-    "sqrt",
-  ].includes(node.body.op.kind);
+  node.body.kind === "apply" && expensiveKinds.has(node.body.op.kind);
 
 /** How the stages of a loop share its work. */
 export interface Stages {

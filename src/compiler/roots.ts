@@ -6,21 +6,10 @@ import { isBinary, isCompare, isUnary, type Op } from "../tensor/op.js";
 import { sameShape } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { isViewKind } from "./layout.js";
+import { transcendental } from "./step.js";
 
 /** Instructions of which one is worth a memory access, or several. */
-const expensiveKinds = new Set([
-  "exp",
-  "expm1",
-  "log",
-  "log1p",
-  "tanh",
-  "sigmoid",
-  "erf",
-  "sin",
-  "cos",
-  "pow",
-  "random",
-]);
+const expensiveKinds = new Set([...transcendental, "random"]);
 /** Not worth a memory access on their own, but worth one that many points share. */
 const slowWhenStretched = new Set(["div", "sqrt"]);
 const inlineLimit = 3;

@@ -203,3 +203,17 @@ export function loadsOf(value: Value): number {
   const operands = value.kind === "apply" ? value.inputs : value.kind === "random" ? value.key : [];
   return operands.reduce((sum, operand) => sum + loadsOf(operand), 0);
 }
+
+/** Elementwise kinds that take many instructions. */
+export const transcendental: ReadonlySet<string> = new Set([
+  "exp",
+  "expm1",
+  "log",
+  "log1p",
+  "tanh",
+  "sigmoid",
+  "erf",
+  "sin",
+  "cos",
+  "pow",
+]);
