@@ -23,7 +23,7 @@ export function thalweg(folder: string, args: readonly string[], changes: NodeJS
     cwd: folder,
     env: { ...process.env, ...variables, ...changes },
     encoding: "utf8",
-    timeout: 60_000,
+    timeout: 240_000,
   });
   return { code: status, stdout, stderr };
 }
