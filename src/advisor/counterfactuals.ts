@@ -44,7 +44,7 @@ function whatCouldChange({ situation, evidence }: Context): Change[] {
     ],
     ["if it were as badly conditioned as 10⁸", situation, { ...evidence, conditionNumber: 1e8 }],
     ["if it were as well conditioned as 100", situation, { ...evidence, conditionNumber: 100 }],
-    withMemory(situation, evidence, 10),
+    withMemory(situation, evidence),
     ...(situation.phase === "early"
       ? [["later in the training", { ...situation, phase: "late" as const }, evidence] as const]
       : []),
@@ -84,14 +84,12 @@ function whatCouldFit({ model, situation, evidence }: Context): Change[] {
       const words = [way, ...(turns > 1 ? [slowly] : [])].filter((part) => part !== "").join(", ");
       return [[words, { ...changed, batch }, evidence] as const];
     }),
-    withMemory(situation, evidence, 2),
-    withMemory(situation, evidence, 10),
-    withMemory(situation, evidence, 100),
+    withMemory(situation, evidence),
   ];
 }
 
-const withMemory = (situation: Situation, evidence: Evidence, times: number): Change => [
-  `with ${times === 2 ? "twice" : times === 10 ? "ten times" : "a hundred times"} the memory`,
-  { ...situation, memory: times * (situation.memory ?? situation.hardware.memory) },
+const withMemory = (situation: Situation, evidence: Evidence): Change => [
+  "with ten times the memory",
+  { ...situation, memory: 10 * (situation.memory ?? situation.hardware.memory) },
   evidence,
 ];

@@ -68,8 +68,8 @@ export function rank(context: Context): Ranking {
   const adam = context.costs.get("adam")!;
   for (const [method, usual] of context.costs) {
     if (!priors[method]) continue;
-    // Refreshed as rarely as its price asks for.
-    const costs = affordable(method, usual, context);
+    // Refreshed as rarely as its price asks for, which spares no memory.
+    const costs = usual.fits ? affordable(method, usual, context) : usual;
     const [reason] = [...withoutFactors(costs, context.model), ...costs.infeasible];
     if (reason !== undefined || !costs.fits) {
       excluded.push({

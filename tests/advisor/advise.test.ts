@@ -125,7 +125,6 @@ describe("an advice", () => {
       "divided among 8 devices",
       "divided among 64 devices",
       "with ten times the memory",
-      "with a hundred times the memory",
     ]);
   });
   it("leaves out what would be another method at a higher price: no axis is short enough for SOAP", () => {
