@@ -89,12 +89,11 @@ export const rules: readonly Rule[] = [
       context.situation.batch * context.situation.workers <= context.noiseScale / 4,
     fact: ({ situation, noiseScale }) =>
       `dense layers, ${example(situation.batch * situation.workers)} examples a step where noise is as large as the gradient at ${example(noiseScale)}`,
-    because:
-      "steps are as short as noise demands, so that momentum and scaling gain nothing over plain steps",
+    because: "steps are as short as noise demands, so that momentum and scaling gain little over plain steps",
     source: "Zhang et al. 2019, Which algorithmic choices matter at which batch sizes?; Kidambi et al. 2018",
     effects: [
-      { methods: ["sgd"], steps: 0.27 },
-      { methods: ["momentum", "nesterov"], steps: 0.87 },
+      { methods: ["sgd"], steps: 0.39 },
+      { methods: ["momentum", "nesterov"], steps: 1.1 },
     ],
   },
   {

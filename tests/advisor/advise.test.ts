@@ -58,8 +58,11 @@ describe("what races showed", () => {
       ({ method }) => method,
     );
   it("noise hides conditioning of dense layers in small batches", () => {
-    expect(about({}, { task: "image-classification" })[0]).toBe("sgd");
-    expect(about({}, { task: "image-classification", batch: 2048 })[0]).not.toBe("sgd");
+    const small = about({}, { task: "image-classification" });
+    expect(["momentum", "nesterov"]).toContain(small[0]);
+    expect(small.indexOf("sgd")).toBeLessThan(small.indexOf("adam"));
+    const large = about({}, { task: "image-classification", batch: 2048 });
+    expect(large.indexOf("sgd")).toBeGreaterThan(large.indexOf("adam"));
   });
   it("small convolutional networks without norms: Muon rather than momentum", () => {
     const convolutions = layers.map((layer) => ({ ...layer, kind: "conv2d" as const, positions: 196 }));
