@@ -93,7 +93,8 @@ export interface NoiseFlags extends EngineFlags {
   readonly optimizer?: string;
   readonly json?: boolean;
 }
-export interface CostFlags extends EngineFlags {
+/** A model, and what it is trained on. */
+interface ModelFlags extends EngineFlags {
   readonly batch?: string;
   readonly tokens?: string;
   readonly hardware?: string;
@@ -101,18 +102,13 @@ export interface CostFlags extends EngineFlags {
   readonly sharded?: boolean;
   readonly precision?: string;
   readonly memory?: string;
-  readonly optimizer?: readonly string[];
   readonly json?: boolean;
 }
-export interface AdviseFlags extends EngineFlags {
+export interface CostFlags extends ModelFlags {
+  readonly optimizer?: readonly string[];
+}
+export interface AdviseFlags extends ModelFlags {
   readonly task?: string;
-  readonly batch?: string;
-  readonly tokens?: string;
-  readonly hardware?: string;
-  readonly workers?: string;
-  readonly sharded?: boolean;
-  readonly precision?: string;
-  readonly memory?: string;
   readonly phase?: string;
   readonly budget?: string;
   readonly expertise?: string;
@@ -122,7 +118,6 @@ export interface AdviseFlags extends EngineFlags {
   readonly fullBatch?: boolean;
   readonly edge?: boolean;
   readonly report?: string;
-  readonly json?: boolean;
 }
 export interface RecommendFlags {
   readonly parameters?: string;

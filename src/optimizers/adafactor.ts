@@ -15,9 +15,9 @@ import type { Entry } from "../nn/parameters.js";
 import { concat, type Tensor } from "../tensor/tensor.js";
 import { gradients } from "./catalogue.js";
 import { arraysOf, decayMask, matrixElements, scalars, sharedFlops } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
-import { choice, flag, notNegative, positive } from "./settings.js";
+import { flag, notNegative, positive } from "./settings.js";
 import type { StateSpec, Transform } from "./transform.js";
 
 interface AdafactorOptions {
@@ -135,11 +135,7 @@ export const adafactor = firstOrderMethod(
         typical: [0.001, 0.1],
         sensitivity: "low",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
     },
   },
   (s) => [scaleByFactors(s), decoupledDecay(s.weightDecay, masks[s.decay])],

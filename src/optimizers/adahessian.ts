@@ -14,7 +14,7 @@ import { concat, type Tensor } from "../tensor/tensor.js";
 import { biasCorrection } from "./adam.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { decayMask, every, multiple, scalars, sharedFlops, vectors } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
@@ -60,7 +60,7 @@ const options = {
     typical: [1e-5, 0.01],
     sensitivity: "low",
   }),
-  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+  decay: decayOption,
 };
 type Settings = SettingsOf<typeof options>;
 

@@ -9,9 +9,9 @@
 import { adamOptions, scaleByAdam } from "./adam.js";
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod } from "./method.js";
-import { choice, notNegative } from "./settings.js";
+import { notNegative } from "./settings.js";
 
 /**
  *     adamw.create({ learningRate: 2e-3, weightDecay: 0.1, warmupSteps: 100 }).start(objective).step();
@@ -34,11 +34,7 @@ export const adamw = firstOrderMethod(
         typical: [0.001, 0.5],
         sensitivity: "medium",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
     },
   },
   (s) => [scaleByAdam(s), decoupledDecay(s.weightDecay, masks[s.decay])],

@@ -7,6 +7,7 @@ import type { Entry } from "../nn/parameters.js";
 import { allocate } from "../tensor/dtype.js";
 import { constant, type Tensor } from "../tensor/tensor.js";
 import type { Schedule } from "./schedule.js";
+import { choice } from "./settings.js";
 import { stateless, type Transform, type TransformContext } from "./transform.js";
 
 /** Which arrays of the parameters are meant. */
@@ -22,6 +23,13 @@ export const masks = {
   matrices: ({ shape }) => shape.length >= 2,
 } as const satisfies Record<string, Mask>;
 export type MaskName = keyof typeof masks;
+
+/** A method's setting of the mask. */
+export const decayOption = choice(
+  "matrices",
+  ["matrices", "all"],
+  "which arrays shrink: those with two or more axes, or all",
+);
 
 /** λ·mask·θ [n]; the mask is a constant vector, unless it holds for all or for none. */
 function penalty(

@@ -12,7 +12,7 @@
 import { biasCorrection, scaleByAdam } from "./adam.js";
 import { gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";
-import { decayBefore, decoupledDecay, masks } from "./decay.js";
+import { decayBefore, decayOption, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions, scheduleOf } from "./method.js";
 import { choice, decayRate, notNegative, positive } from "./settings.js";
 import { chain, stateless } from "./transform.js";
@@ -56,11 +56,7 @@ export const lamb = firstOrderMethod(
         typical: [0.001, 0.1],
         sensitivity: "medium",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
       layers: choice(
         "all",
         ["all", "matrices", "none"],

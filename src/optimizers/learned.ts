@@ -15,7 +15,7 @@ import { sizeOf } from "../tensor/shape.js";
 import { concat, constant, type Tensor } from "../tensor/tensor.js";
 import { gradients } from "./catalogue.js";
 import { arraysOf, decayMask, scalars, sharedFlops } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import {
   averaged,
   type Decay,
@@ -28,7 +28,7 @@ import {
 import { networkOf, stepOf, timeUnits } from "./learned/network.js";
 import { shippedWeights } from "./learned/weights.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
-import { choice, notNegative } from "./settings.js";
+import { notNegative } from "./settings.js";
 import { type Transform, type TransformSpec, zeroVector } from "./transform.js";
 
 /**
@@ -139,11 +139,7 @@ export const learned = firstOrderMethod(
         typical: [0.001, 0.1],
         sensitivity: "medium",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
     },
   },
   ({ weightDecay, decay }) => [

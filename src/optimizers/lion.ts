@@ -9,9 +9,9 @@
  */
 import { everyElement, gradients } from "./catalogue.js";
 import { elementwise } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
-import { choice, decayRate, notNegative } from "./settings.js";
+import { decayRate, notNegative } from "./settings.js";
 import { type Transform, zeroVector } from "./transform.js";
 
 /** d ← sign(β₁ m + (1 − β₁) d). State: `mean` [n]. */
@@ -56,11 +56,7 @@ export const lion = firstOrderMethod(
         typical: [0.01, 3],
         sensitivity: "medium",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
     },
   },
   (s) => [signOfMomentum(s.beta1, s.beta2), decoupledDecay(s.weightDecay, masks[s.decay])],

@@ -17,7 +17,7 @@ import { scaleByAdam } from "./adam.js";
 import { onArrays } from "./arrays.js";
 import { gradients } from "./catalogue.js";
 import { arraysOf, decayMask, scalars, sharedFlops, sizeOfArray } from "./costs.js";
-import { decoupledDecay, type Mask, masks } from "./decay.js";
+import { decayOption, decoupledDecay, type Mask, masks } from "./decay.js";
 import { firstOrderMethod, rateOptions } from "./method.js";
 import { choice, count, decayRate, flag, notNegative, positive, SettingsError, text } from "./settings.js";
 import { stateless, type Transform, zeroVector } from "./transform.js";
@@ -175,11 +175,7 @@ export const muon = firstOrderMethod(
         typical: [0.001, 0.3],
         sensitivity: "low",
       }),
-      decay: choice(
-        "matrices",
-        ["matrices", "all"],
-        "which arrays shrink: those with two or more axes, or all",
-      ),
+      decay: decayOption,
     },
   },
   (s) => {

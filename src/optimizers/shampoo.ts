@@ -26,7 +26,7 @@ import { blocksOf, cut, join } from "./blocking.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { setIdentity } from "./eigenbasis.js";
 import { innerProduct, notFinite } from "./evaluation.js";
 import { graftedStep, withNormsOf } from "./grafting.js";
@@ -87,7 +87,7 @@ const options = {
     typical: [0.0001, 0.1],
     sensitivity: "low",
   }),
-  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+  decay: decayOption,
 };
 type Settings = SettingsOf<typeof options>;
 

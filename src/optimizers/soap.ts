@@ -24,21 +24,12 @@ import { gramAlong, multiplyAlong } from "./axis-products.js";
 import { gradients } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { arraysOf, decayMask, every, scalars, sharedFlops, sizeOfArray, vectors } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { createEigenbasisRefresher, setIdentity } from "./eigenbasis.js";
 import { innerProduct, notFinite } from "./evaluation.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
 import type { Training } from "./optimizer.js";
-import {
-  choice,
-  count,
-  decayRate,
-  flag,
-  notNegative,
-  positive,
-  positiveCount,
-  type SettingsOf,
-} from "./settings.js";
+import { count, decayRate, flag, notNegative, positive, positiveCount, type SettingsOf } from "./settings.js";
 import { stopwatch } from "./stopwatch.js";
 import { chain } from "./transform.js";
 
@@ -67,7 +58,7 @@ const options = {
     typical: [0.001, 0.1],
     sensitivity: "low",
   }),
-  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+  decay: decayOption,
 };
 
 /** One axis that is rotated. */

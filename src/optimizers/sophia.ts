@@ -15,7 +15,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { everyElement } from "./catalogue.js";
 import { clipByGlobalNorm } from "./clip.js";
 import { decayMask, every, multiple, scalars, sharedFlops, vectors } from "./costs.js";
-import { decoupledDecay, masks } from "./decay.js";
+import { decayOption, decoupledDecay, masks } from "./decay.js";
 import { bartlettDiagonal, hutchinsonDiagonal, hutchinsonFlops } from "./diagonal-estimate.js";
 import { startDiagonal } from "./diagonal-training.js";
 import { defineMethod, rateOptions, scheduleOf } from "./method.js";
@@ -62,7 +62,7 @@ const options = {
     typical: [0.01, 0.3],
     sensitivity: "medium",
   }),
-  decay: choice("matrices", ["matrices", "all"], "which arrays shrink: those with two or more axes, or all"),
+  decay: decayOption,
 };
 type Settings = SettingsOf<typeof options>;
 
