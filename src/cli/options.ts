@@ -1,4 +1,5 @@
 /** Options that commands share, and the reading of their values. */
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../lab/errors.js";
@@ -198,8 +199,11 @@ export function refuseWithResume(
     );
 }
 
-/** A folder for a run that was given none: thalweg-runs/<name>-<date>-<time>. */
+/** A folder for a run that was given none: thalweg-runs/<name>-<date>-<time>, and -2, -3, … within one second. */
 export function newFolder(name: string, now = new Date()): string {
   const stamp = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
-  return `thalweg-runs/${name}-${stamp}`;
+  const folder = `thalweg-runs/${name}-${stamp}`;
+  let free = folder;
+  for (let count = 2; existsSync(free); count++) free = `${folder}-${count}`;
+  return free;
 }

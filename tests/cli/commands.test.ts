@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { newFolder } from "../../src/cli/options.js";
 import { readRun } from "../../src/lab/run-record.js";
 import { decodeTensors } from "../../src/lab/tensors.js";
 import { temporaryFolder, writeTable } from "../lab/folder.js";
@@ -24,6 +25,19 @@ async function untilCheckpoint(folder: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+it("runs of one name begun within a second have folders of their own", () => {
+  const before = process.cwd();
+  process.chdir(temporaryFolder());
+  const folders = Array.from({ length: 3 }, () => {
+    const folder = newFolder("digits", new Date("2026-01-02T03:04:05.678Z"));
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  });
+  process.chdir(before);
+  const first = "thalweg-runs/digits-20260102-030405";
+  expect(folders).toEqual([first, `${first}-2`, `${first}-3`]);
+});
 
 describe("thalweg race", () => {
   it("ranks the optimizers in a table and writes the report", () => {
