@@ -62,7 +62,8 @@ function lineOf(command: string, args: readonly string[]): Record<string, unknow
     throw new Error(`${command} ${args.join(" ")}: ${stderr.trim().split("\n").at(-1)}`);
   return JSON.parse(line) as Record<string, unknown>;
 }
-function ours(workload: string, operation: string, threads: number): number {
+/** Milliseconds of a step; with `--library`, those that it spends within the BLAS. */
+function ours(workload: string, operation: string, threads: number, ...flags: "--library"[]): number {
   const line = lineOf(process.execPath, [
     "--import",
     "tsx",
@@ -75,8 +76,9 @@ function ours(workload: string, operation: string, threads: number): number {
     values.seconds,
     "--clock",
     values.clock,
+    ...flags,
   ]);
-  return line.milliseconds as number;
+  return (flags.length > 0 ? line.library : line.milliseconds) as number;
 }
 /** PyTorch's fastest implementation of the step: the peer tries layouts and fused or single-tensor updates. */
 function torch(workload: string, operation: string, threads: number): number | undefined {
@@ -108,6 +110,8 @@ const rows: {
   ratio: number;
   low: number;
   high: number;
+  /** What the BLAS alone takes on our side over all that PyTorch takes: no code around it can go below. One thread. */
+  floor: number | undefined;
   target: number | undefined;
 }[] = [];
 for (const threads of values.threads.split(",").map(Number))
@@ -120,16 +124,19 @@ for (const threads of values.threads.split(",").map(Number))
         pairs.push({ ours: ours(workload, operation, threads), torch: theirs });
       }
       if (pairs.length === 0) continue;
+      const library = threads === 1 ? ours(workload, operation, threads, "--library") : undefined;
+      const theirs = median(pairs.map((pair) => pair.torch));
       const ratios = pairs.map((pair) => pair.ours / pair.torch);
       const row = {
         workload,
         operation,
         threads,
         ours: median(pairs.map((pair) => pair.ours)),
-        torch: median(pairs.map((pair) => pair.torch)),
+        torch: theirs,
         ratio: median(ratios),
         low: Math.min(...ratios),
         high: Math.max(...ratios),
+        floor: library && library / theirs,
         target: targetOf(workload, operation),
       };
       rows.push(row);
@@ -142,10 +149,10 @@ else {
     `Processor: ${cpus()[0]?.model}, ${cpus().length} cores; medians of ${values.rounds} rounds, in turn\n`,
   );
   console.log(
-    "| workload | operation | threads | Thalweg ms | PyTorch ms | ratio (range) | target | |\n|---|---|--:|--:|--:|--:|--:|---|",
+    "| workload | operation | threads | Thalweg ms | PyTorch ms | ratio (range) | floor | target | |\n|---|---|--:|--:|--:|--:|--:|--:|---|",
   );
   for (const r of rows)
     console.log(
-      `| ${r.workload} | ${r.operation} | ${r.threads} | ${r.ours.toFixed(3)} | ${r.torch.toFixed(3)} | ${r.ratio.toFixed(3)} (${r.low.toFixed(2)}–${r.high.toFixed(2)}) | ${r.target ?? ""} | ${r.target === undefined ? "" : r.ratio <= r.target ? "reached" : "not reached"} |`,
+      `| ${r.workload} | ${r.operation} | ${r.threads} | ${r.ours.toFixed(3)} | ${r.torch.toFixed(3)} | ${r.ratio.toFixed(3)} (${r.low.toFixed(2)}–${r.high.toFixed(2)}) | ${r.floor?.toFixed(2) ?? ""} | ${r.target ?? ""} | ${r.target === undefined ? "" : r.ratio <= r.target ? "reached" : "not reached"} |`,
     );
 }
