@@ -101,7 +101,7 @@ function torch(workload: string, operation: string, threads: number): number | u
   }
   return line.ms_per_step_median as number;
 }
-const rows: {
+interface Row {
   workload: string;
   operation: string;
   threads: number;
@@ -113,7 +113,21 @@ const rows: {
   /** What the BLAS alone takes on our side over all that PyTorch takes: no code around it can go below. One thread. */
   floor: number | undefined;
   target: number | undefined;
-}[] = [];
+}
+const rows: Row[] = [];
+/** A row as soon as it is there: who interrupts keeps what was measured. */
+function print(r: Row) {
+  const verdict = r.target === undefined ? "" : r.ratio <= r.target ? "reached" : "not reached";
+  const ratio = `${r.ratio.toFixed(3)} (${r.low.toFixed(2)}–${r.high.toFixed(2)})`;
+  console.log(
+    `| ${r.workload} | ${r.operation} | ${r.threads} | ${r.ours.toFixed(3)} | ${r.torch.toFixed(3)} | ${ratio} | ${r.floor?.toFixed(2) ?? ""} | ${r.target ?? ""} | ${verdict} |`,
+  );
+}
+if (!values.json)
+  console.log(
+    `Processor: ${cpus()[0]?.model}, ${cpus().length} cores; medians of ${values.rounds} rounds, in turn\n\n` +
+      "| workload | operation | threads | Thalweg ms | PyTorch ms | ratio (range) | floor | target | |\n|---|---|--:|--:|--:|--:|--:|--:|---|",
+  );
 for (const threads of values.threads.split(",").map(Number))
   for (const workload of values.workloads.split(","))
     for (const operation of values.operations.split(",")) {
@@ -140,19 +154,7 @@ for (const threads of values.threads.split(",").map(Number))
         target: targetOf(workload, operation),
       };
       rows.push(row);
-      if (!values.json)
-        process.stderr.write(`${workload} ${operation} ${threads}: ${row.ratio.toFixed(3)}\n`);
+      if (values.json) process.stderr.write(`${workload} ${operation} ${threads}: ${row.ratio.toFixed(3)}\n`);
+      else print(row);
     }
 if (values.json) console.log(JSON.stringify({ processor: cpus()[0]?.model, rows }, undefined, 2));
-else {
-  console.log(
-    `Processor: ${cpus()[0]?.model}, ${cpus().length} cores; medians of ${values.rounds} rounds, in turn\n`,
-  );
-  console.log(
-    "| workload | operation | threads | Thalweg ms | PyTorch ms | ratio (range) | floor | target | |\n|---|---|--:|--:|--:|--:|--:|--:|---|",
-  );
-  for (const r of rows)
-    console.log(
-      `| ${r.workload} | ${r.operation} | ${r.threads} | ${r.ours.toFixed(3)} | ${r.torch.toFixed(3)} | ${r.ratio.toFixed(3)} (${r.low.toFixed(2)}–${r.high.toFixed(2)}) | ${r.floor?.toFixed(2) ?? ""} | ${r.target ?? ""} | ${r.target === undefined ? "" : r.ratio <= r.target ? "reached" : "not reached"} |`,
-    );
-}
