@@ -13,24 +13,43 @@ export const symbol = unicode
   ? { dash: "—", rule: "─", dot: "·", atMost: "≤", ellipsis: "…" }
   : { dash: "-", rule: "-", dot: "|", atMost: "<=", ellipsis: "..." };
 
+const ascii: Readonly<Record<string, string>> = {
+  "—": "-",
+  "–": "-",
+  "−": "-",
+  "…": "...",
+  "×": "x",
+  "·": "*",
+  "⊗": "(x)",
+  "‖": "|",
+  "≤": "<=",
+  "√": "sqrt ",
+  Σ: "sum",
+  ᵀ: "'",
+  α: "alpha",
+  β: "beta",
+  γ: "gamma",
+  ε: "epsilon",
+  η: "eta",
+  θ: "theta",
+  κ: "kappa",
+  λ: "lambda",
+  μ: "mu",
+  ρ: "rho",
+  σ: "sigma",
+};
+const [raised, lowered, digits] = ["⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "₀₁₂₃₄₅₆₇₈₉", "0123456789-"];
+const lower = (text: string, from: string) => text.replace(/./g, (c) => digits[from.indexOf(c)]!);
+
 /** Replaces what a terminal without unicode cannot show. */
-export const plain = (text: string): string =>
-  unicode
-    ? text
-    : text
-        .replaceAll("—", "-")
-        .replaceAll("–", "-")
-        .replaceAll("…", "...")
-        .replaceAll("×", "x")
-        .replaceAll("⊗", "(x)")
-        .replaceAll("θ", "theta")
-        .replaceAll("₀", "0")
-        .replaceAll("₁", "1")
-        .replaceAll("λ", "lambda")
-        .replaceAll("ρ", "rho")
-        .replaceAll("‖", "|")
-        .replaceAll("−", "-")
-        .replaceAll("·", "|");
+export const plain = (text: string): string => (unicode ? text : toAscii(text));
+
+/** "2.9·10¹¹" → "2.9*10^11", "λ₁" → "lambda1". */
+export const toAscii = (text: string): string =>
+  text
+    .replace(/[⁰¹²³⁴-⁹⁻]+/g, (power) => `^${lower(power, raised)}`)
+    .replace(/[₀-₉]+/g, (index) => lower(index, lowered))
+    .replace(/[^ -~]/g, (c) => ascii[c] ?? c);
 
 const blocks = unicode
   ? [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
@@ -67,38 +86,42 @@ export const wrapText = (text: string, width?: number): string => wrap(text.spli
  * one another; columns of numbers go on in a second table, and a third.
  */
 export function formatTable(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
+  titled: readonly Column[],
+  given: readonly (readonly string[])[],
   width: number = lineWidth(),
 ): string {
+  const columns = titled.map(({ title, ...rest }) => ({ title: plain(title), ...rest }));
+  const rows = given.map((row) => row.map(plain));
   const widths = columns.map(({ title }, k) => Math.max(title.length, ...rows.map((row) => row[k]!.length)));
-  const total = (list: readonly number[]) => list.reduce((sum, k) => sum + widths[k]! + 2, -2);
+  const total = (part: readonly number[]) => part.reduce((sum, k) => sum + widths[k]! + 2, -2);
+  const room = (part: readonly number[]) => width - total(part.slice(0, -1)) - 2;
+  const wraps = (part: readonly number[]) =>
+    total(part) > width && columns[part.at(-1)!]?.align !== "right" && room(part) >= leastWords;
   const all = columns.map((_, k) => k);
-  const last = all.length - 1;
-  const room = width - total(all.slice(0, last)) - 2;
-  if (total(all) > width && columns[last]?.align !== "right" && room >= leastWords) {
-    widths[last] = Math.min(widths[last]!, room);
-    const wrapped = rows.flatMap((row) =>
-      wrapText(row[last]!, room)
-        .split("\n")
-        .map((words, k) =>
-          k === 0 ? [...row.slice(0, last), words] : [...row.slice(0, last).fill(""), words],
-        ),
-    );
-    return drawTable(columns, wrapped, widths, all);
-  }
   // Each part begins with what its rows are about.
   const keys = all.slice(0, 1 + columns.findIndex(({ align }) => align !== "right"));
-  const parts: number[][] = [];
-  for (const k of all.slice(keys.length)) {
+  const parts: number[][] = wraps(all) ? [all] : [];
+  for (const k of wraps(all) ? [] : all.slice(keys.length)) {
     const part = parts.at(-1);
     if (part && total([...part, k]) <= width) part.push(k);
     else parts.push([...keys, k]);
   }
   return (parts.length > 0 ? parts : [all])
-    .map((part) => drawTable(columns, rows, widths, part))
+    .map((part) =>
+      wraps(part)
+        ? drawTable(columns, wrapLast(rows, part, room(part)), widths.with(part.at(-1)!, room(part)), part)
+        : drawTable(columns, rows, widths, part),
+    )
     .join("\n\n");
 }
+
+/** The rows with the words of the part's last column below one another. */
+const wrapLast = (rows: readonly (readonly string[])[], part: readonly number[], room: number) =>
+  rows.flatMap((row) =>
+    wrapText(row[part.at(-1)!]!, room)
+      .split("\n")
+      .map((words, k) => (k === 0 ? row : row.map(() => "")).with(part.at(-1)!, words)),
+  );
 
 /** Fewer characters of words in a line are not worth it. */
 const leastWords = 20;
@@ -118,9 +141,7 @@ function drawTable(
       .join("  ")
       .trimEnd();
   const rule = symbol.rule.repeat(part.reduce((sum, k) => sum + widths[k]! + 2, -2));
-  return plain(
-    [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n"),
-  );
+  return [pc.bold(line(columns.map(({ title }) => title))), pc.dim(rule), ...rows.map(line)].join("\n");
 }
 
 /** A table under its title; of a long one the first rows. */

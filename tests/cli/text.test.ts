@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
-import { formatTable, wrapText } from "../../src/cli/text.js";
+import { formatTable, toAscii, wrapText } from "../../src/cli/text.js";
 
 const linesOf = (text: string) => stripVTControlCharacters(text).split("\n");
 
@@ -25,6 +25,18 @@ describe("a table", () => {
     const lines = linesOf(formatTable([{ title: "name" }, { title: "what" }], [["ratio", words]], 32));
     expect(lines.slice(2)).toEqual(["ratio  how much the loss falls", "       in a step, by the model"]);
   });
+  it("breaks them too where they stand in a second table", () => {
+    const columns = [{ title: "name" }, { title: "values" }, { title: "" }];
+    const row = ["schedule", "cosine, linear", "how the learning rate changes as steps go on"];
+    const lines = linesOf(formatTable(columns, [row], 32));
+    expect(lines.slice(-2)).toEqual(["schedule  how the learning rate", "          changes as steps go on"]);
+  });
+});
+
+it("text for terminals without unicode is ASCII", () => {
+  expect(toAscii("2.9·10⁻¹¹ FLOP, n² ≤ √κ, λ₁ — η")).toBe(
+    "2.9*10^-11 FLOP, n^2 <= sqrt kappa, lambda1 - eta",
+  );
 });
 
 it("words are broken between them only", () => {
