@@ -29,6 +29,11 @@ const program = new Command("thalweg")
   .description(manifest.description)
   .version(manifest.version, "-v, --version")
   .option("--debug", "show where an error came from")
+  .configureHelp({
+    // Beside long options descriptions are wrapped too.
+    minWidthToWrap: 30,
+    subcommandTerm: (command) => `${command.name()} ${command.usage().replace("[options]", "").trim()}`,
+  })
   .showSuggestionAfterError()
   .showHelpAfterError("(--help lists the options)")
   .exitOverride()
@@ -36,29 +41,31 @@ const program = new Command("thalweg")
     "after",
     `
 Examples:
-  thalweg race                                   four optimizers on handwritten digits, to 97 % of the test
+  thalweg race                                 four optimizers, digits to 97 %
   thalweg race fashion-mlp -o adam -o sgd:learningRate=0.1 --seeds 5
   thalweg race table:file=houses.csv,target=price --target loss=0.1
-  thalweg train digits-cnn -o adamw:schedule=cosine,decaySteps=2000 --steps 2000 --out runs/cnn
+  thalweg train digits-cnn -o adamw:weightDecay=0.1 --out runs/cnn
   thalweg train --resume runs/cnn --steps 4000
-  thalweg suite --quick                          eight optimizers on a few problems, tuned alike and scored
-  thalweg study condition --quick                how iterations grow with the condition number
-  thalweg compare thalweg-runs/race              do optimizers find different solutions?
-  thalweg probe digits-mlp --kind gaussNewton    eigenvalues, condition, noise at the start
+  thalweg suite --quick                        many problems, scored
+  thalweg study condition --quick              iterations by condition number
+  thalweg compare thalweg-runs/race            are the solutions different?
+  thalweg probe digits-mlp --kind gaussNewton  eigenvalues, condition, noise
   thalweg advise config.json --task language-model --batch 8 --hardware h100
-  thalweg costs 784-1000-500-10 --batch 256      memory, FLOPs, time of every optimizer
-  thalweg optimizers adamw                       what it does and costs, and every setting
-  thalweg info                                   this machine: libraries, threads, speed
+  thalweg costs 784-1000-500-10 --batch 256    memory, FLOPs, time of each
+  thalweg optimizers adamw                     what it does, and every setting
+  thalweg info                                 libraries, threads, speed here
 
-Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line, 130 interrupted.`,
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong command line,
+130 interrupted.`,
   );
 
+program.commandsGroup("Train:");
 const race = program
   .command("race [problem]")
   .summary("train one problem with several optimizers, and rank them")
   .description(
-    "Trains one problem with several optimizers on several seeds, to one target, and ranks them by the time to it.\n" +
-      "A problem is a name with options: digits-mlp, digits-mlp:hidden=256-128 (thalweg list names all).",
+    "Trains one problem with several optimizers on several seeds, to one target, and ranks them by the time to it. " +
+      "A problem is a name with options: digits-mlp (default), digits-mlp:hidden=256-128, or a module of your own (thalweg list names all).",
   )
   .option("-o, --optimizer <name:settings...>", "repeat for each; default: sgd momentum adam adamw")
   .option("--seeds <count>", "seeds, counted from --seed (default: 3)")
@@ -71,7 +78,9 @@ addEngineOptions(race).action(async (problem: string | undefined, flags: RaceFla
 const train = program
   .command("train [problem]")
   .summary("train one problem with one optimizer")
-  .description("Trains one problem with one optimizer, recording and saving as it goes.")
+  .description(
+    "Trains one problem (default: digits-mlp; thalweg list names all) with one optimizer, recording and saving as it goes.",
+  )
   .option("-o, --optimizer <name:settings>", "default: adam")
   .option("--checkpoint-every <steps>", "steps between checkpoints (default: every 10 seconds)")
   .option("--report <full|brief>", "what is printed at the end: everything that is known, or the result")
@@ -85,7 +94,7 @@ const tune = program
   .command("tune [problem] [optimizer]")
   .summary("search the settings of an optimizer for a problem")
   .description(
-    "Tries an optimizer (name or name:settings; default: adam) with settings from its typical ranges, equal budgets for\n" +
+    "Tries an optimizer (name or name:settings; default: adam) with settings from its typical ranges, equal budgets for " +
       "all, and ranks them by the time to the target. Settings that are given stay fixed.",
   )
   .option("--trials <count>", "points to try beside the given settings; 0 for none (default: 20)")
@@ -108,7 +117,7 @@ const suite = program
   .command("suite")
   .summary("race the optimizers over many problems, tuned alike, and score them")
   .description(
-    "Tunes every optimizer on every problem by the same number of trials, measures the seconds of training to targets\n" +
+    "Tunes every optimizer on every problem by the same number of trials, measures the seconds of training to targets " +
       "that were set beforehand, and scores them as AlgoPerf does.",
   )
   .option("--quick", "few problems, 3 trials, within 20 minutes (default)")
@@ -132,8 +141,8 @@ const study = program
   .command("study [name]")
   .summary("answer one question about optimizers by measuring: condition, batch, staleness, ...")
   .description(
-    "Measures the points of a study, draws them, and says what they say beside what is expected: condition number, size\n" +
-      "of batch, staleness of curvature, cost of inversion, damping, switching from first to second order. Without a name,\n" +
+    "Measures the points of a study, draws them, and says what they say beside what is expected: condition number, size " +
+      "of batch, staleness of curvature, cost of inversion, damping, switching from first to second order. Without a name, " +
       "lists the studies.",
   )
   .option("--quick", "a small grid, within a minute on one core (default: within ten)")
@@ -148,11 +157,12 @@ addEngineOptions(study).action(async (name: string | undefined, flags: StudyFlag
   await (await import("./study.js")).study(name, flags);
 });
 
+program.commandsGroup("Measure:");
 const probe = program
   .command("probe [problem]")
   .summary("measure the curvature and the gradient noise of a problem")
   .description(
-    "Measures the loss surface of a problem at its initial parameters, or where a run has come to: eigenvalues,\n" +
+    "Measures the loss surface of a problem at its initial parameters, or where a run has come to: eigenvalues, " +
       "their distribution, condition, trace, by layer too, and the gradient-noise scale.",
   )
   .option("--run <folder>", "at the last checkpoint of this run")
@@ -170,7 +180,7 @@ const compare = program
   .command("compare [folders...]")
   .summary("compare the solutions that races and runs came to")
   .description(
-    "Compares the last parameters of runs of one problem, by folders of races and of runs: training and test loss,\n" +
+    "Compares the last parameters of runs of one problem, by folders of races and of runs: training and test loss, " +
       "sharpness (eigenvalues, trace, the rise within a ball), spectra, and the loss along the lines between them.",
   )
   .option("--seed <number>", "of batches and estimates (default: 0)")
@@ -191,8 +201,8 @@ const noise = program
   .command("noise [problem]")
   .summary("measure how noisy gradient and curvature are, by size of batch")
   .description(
-    "Measures the noise of the gradient, of the Hessian's diagonal and of Kronecker factors by size of batch, at the\n" +
-      "initial parameters or where a run has come to; then trains on, to see how fast the factors move. Says which\n" +
+    "Measures the noise of the gradient, of the Hessian's diagonal and of Kronecker factors by size of batch, at the " +
+      "initial parameters or where a run has come to; then trains on, to see how fast the factors move. Says which " +
       "batch each method needs, and which decay its averages should have.",
   )
   .option("--run <folder>", "at the last checkpoint of this run")
@@ -209,11 +219,12 @@ addEngineOptions(noise).action(async (problem: string | undefined, flags: NoiseF
   await (await import("./noise.js")).noise(problem, flags);
 });
 
+program.commandsGroup("Decide:");
 const advise = program
   .command("advise [model]")
   .summary("say which optimizer a model needs, and why")
   .description(
-    "Ranks the optimizers for a model in a situation by predicted time to a target: rules with their sources, and\n" +
+    "Ranks the optimizers for a model in a situation by predicted time to a target: rules with their sources, and " +
       "costs that are counted. Without a model, in a terminal, it asks.",
   )
   .option(
@@ -222,14 +233,17 @@ const advise = program
   )
   .option("--batch <size>", "examples a step and device (default: 64)")
   .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
-  .option("--hardware <device>", "as for costs (default: a100)")
+  .option(
+    "--hardware <device>",
+    "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
+  )
   .option("--workers <count>", "devices that share the data (default: 1)")
   .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
   .option("--precision <f32|mixed>", "default: f32")
   .option("--memory <amount>", "of a device that may be used: 24GB")
-  .option("--phase <early|late>", "of the training (default: early)")
-  .option("--budget <limited|moderate|unlimited>", "default: moderate")
-  .option("--expertise <low|medium|high>", "default: medium")
+  .option("--phase <phase>", "of the training: early (default), late")
+  .option("--budget <amount>", "limited, moderate (default), unlimited")
+  .option("--expertise <level>", "of the people who train: low, medium (default), high")
   .option("--full-batch", "every step sees all examples")
   .option("--edge", "a device of little memory and power")
   .option("--condition <number>", "measured condition number (thalweg probe)")
@@ -262,10 +276,10 @@ const costs = program
   .command("costs <model>")
   .summary("count what every optimizer would cost on a model")
   .description(
-    "Counts memory, FLOPs, time and communication of a step with every optimizer, before anything is trained.\n" +
-      "A model is a list of widths (784-1000-10) or layers (28x28x1-conv3x3:16-pool2-10: height, width, channels of an\n" +
-      "image, then convolutions and pools), a problem (digits-cnn), or a file: config.json of Hugging Face,\n" +
-      "safetensors (or its index), ONNX, model.json of TensorFlow.js, or what Keras's model.to_json() gives (2 or 3;\n" +
+    "Counts memory, FLOPs, time and communication of a step with every optimizer, before anything is trained. " +
+      "A model is a list of widths (784-1000-10) or layers (28x28x1-conv3x3:16-pool2-10: height, width, channels of an " +
+      "image, then convolutions and pools), a problem (digits-cnn), or a file: config.json of Hugging Face, " +
+      "safetensors (or its index), ONNX, model.json of TensorFlow.js, or what Keras's model.to_json() gives (2 or 3; " +
       "Sequential or functional, of Keras's own layers). Weights are never read.",
   )
   .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
@@ -283,12 +297,13 @@ addEngineOptions(costs).action(async (model: string, flags: CostFlags) => {
   await (await import("./costs.js")).costs(model, flags);
 });
 
+program.commandsGroup("The learned optimizer:");
 const metaTrain = program
   .command("meta-train")
   .summary("train the learned optimizer, or compare its weights with Adam")
   .description(
-    "Trains the network of the learned optimizer by persistent evolution strategies on a family of small problems,\n" +
-      "recording and saving as it goes. With --compare: steps to targets on problems that it has not seen, beside Adam\n" +
+    "Trains the network of the learned optimizer by persistent evolution strategies on a family of small problems, " +
+      "recording and saving as it goes. With --compare: steps to targets on problems that it has not seen, beside Adam " +
       "tuned for each.",
   )
   .option("--seed <number>", "of everything random (default: 0; of --compare: 1)")
@@ -309,8 +324,10 @@ addEngineOptions(metaTrain).action(async (flags: MetaTrainFlags) => {
   await (await import("./meta-train.js")).metaTrainCommand(flags);
 });
 
+program.commandsGroup("Look up:").helpCommand("help [command]", "the options of a command");
 program
   .command("list [name]")
+  .summary("problems and optimizers, or the options of one")
   .description("Lists problems and optimizers, or the options of one.")
   .option("--json", "as JSON")
   .action(async (name: string | undefined, flags: ListFlags) => {
@@ -321,7 +338,7 @@ program
   .command("optimizers [name]")
   .summary("the catalogue of optimizers, or all about one")
   .description(
-    "Lists the optimizers by family: what each keeps, asks and does. With a name: where it was published, which\n" +
+    "Lists the optimizers by family: what each keeps, asks and does. With a name: where it was published, which " +
       "arrays it treats how, its costs, and every setting with its default and typical values.",
   )
   .option("--json", "as JSON")
@@ -331,6 +348,7 @@ program
 
 program
   .command("info")
+  .summary("this machine: versions, BLAS, threads, measured speed")
   .description("Shows versions, the BLAS that was found, threads and the measured speed of products.")
   .option("--json", "as JSON")
   .action(async (flags: InfoFlags) => {

@@ -251,6 +251,13 @@ describe("thalweg probe", () => {
 });
 
 describe("other commands", () => {
+  it("help fits into 80 columns, of every command", async () => {
+    for (const args of [[], ["race"], ["train"], ["advise"], ["costs"], ["recommend"], ["meta-train"]]) {
+      const { stdout } = await thalwegHere(root, [...args, "--help"]);
+      expect(stdout).toContain("Options:");
+      expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+    }
+  });
   it("help shows examples and exit codes", () => {
     const { code, stdout } = thalweg(root, ["--help"]);
     expect(code).toBe(0);
