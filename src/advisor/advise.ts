@@ -72,10 +72,16 @@ function assumptionsOf(context: Context): string[] {
 }
 
 /** The nearest problem that can be trained here. */
-const testProblems: Readonly<Partial<Record<Situation["task"], string>>> = {
+const testProblems: Readonly<Partial<Record<Situation["task"] | Architecture["kind"], string>>> = {
+  "language-model": "moby-dick",
   "image-classification": "fashion-cnn",
   "differential-equation": "pinn-poisson",
+  "reinforcement-learning": "cartpole",
+  adversarial: "gan-gaussians",
   regression: "table:file=yours.csv,target=column",
+  recurrent: "addition",
+  transformer: "moby-dick",
+  convolutional: "digits-cnn",
 };
 
 function testOf(
@@ -87,6 +93,6 @@ function testOf(
 ): string {
   const hidden = layers.slice(0, -1).map(({ outputs }) => outputs);
   const dense = hidden.length > 0 ? `digits-mlp:hidden=${hidden.join("-")}` : "digits-mlp";
-  const nearest = testProblems[task] ?? (kind === "dense" ? dense : "digits-mlp");
+  const nearest = testProblems[task] ?? testProblems[kind] ?? (kind === "dense" ? dense : "digits-mlp");
   return `thalweg race ${problem ?? nearest} -o ${first} -o ${second}`;
 }

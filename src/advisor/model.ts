@@ -21,7 +21,7 @@ export interface Architecture extends ModelShape {
     readonly steps: number;
   };
   /** What it is trained for, where the model itself tells. */
-  readonly task?: "adversarial";
+  readonly task?: "adversarial" | "language-model" | "image-classification";
   readonly notes: readonly string[];
 }
 

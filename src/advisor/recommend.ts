@@ -139,7 +139,7 @@ const branches: readonly Branch[] = [
   },
   {
     branch: "otherwise",
-    because: "nothing of the above",
+    because: "none of the other cases applies",
     summary: "AdamW with cosine LR schedule",
     methods: ["adamw"],
     holds: () => true,

@@ -48,7 +48,9 @@ function chart(title: string, parts: readonly [string, string, string], bars: re
   return `<ul class="key">${key}</ul><div class="chart" role="img" aria-label="${escapeText(`${title}: ${told}`)}">${rows.join("\n")}</div>`;
 }
 
-const times = (value: number) => `${Number(value.toPrecision(2))}×`;
+/** 1.04 → "1.04×", 83.3 → "83×": near 1 the second digit is what tells methods apart. */
+export const describeRatio = (value: number) =>
+  `${value < 9.995 ? value.toFixed(2) : Number(value.toPrecision(2))}×`;
 
 /**
  * The page of an advice.
@@ -103,7 +105,7 @@ ${list(
 )}
 ${list(
   "What would change the answer",
-  advice.changes.map(({ when, method, time }) => `${when}: ${method}, ${times(time)} of Adam's time`),
+  advice.changes.map(({ when, method, time }) => `${when}: ${method}, ${describeRatio(time)} of Adam's time`),
 )}
 ${list("Assumed", advice.assumptions)}
 <h2>Test it</h2><p><code>${escapeText(advice.test)}</code></p>
@@ -113,7 +115,7 @@ ${list("Assumed", advice.assumptions)}
 }
 
 const row = ({ method, time, steps, step, reasons }: Candidate) =>
-  `<tr><th scope="row">${escapeText(method)}</th><td class="n">${times(time)}<td class="n">${times(steps)}<td class="n">${times(step)}<td><small>${escapeText(reasons.map(({ rule }) => rule).join("; "))}</small></tr>`;
+  `<tr><th scope="row">${escapeText(method)}</th><td class="n">${describeRatio(time)}<td class="n">${describeRatio(steps)}<td class="n">${describeRatio(step)}<td><small>${escapeText(reasons.map(({ rule }) => rule).join("; "))}</small></tr>`;
 
 const list = (title: string, lines: readonly string[]) =>
   lines.length === 0

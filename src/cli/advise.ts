@@ -1,4 +1,4 @@
-/** `thalweg advise` and `thalweg recommend`: which optimizer, why, and what would change the answer. */
+/** `thalweg advise`: which optimizer, why, and what would change the answer. */
 import { createInterface } from "node:readline/promises";
 import pc from "picocolors";
 import { type Advice, advise as adviseOn } from "../advisor/advise.js";
@@ -7,20 +7,19 @@ import { findHardware } from "../advisor/hardware.js";
 import { measureHardware } from "../advisor/measure.js";
 import type { Architecture } from "../advisor/model.js";
 import type { Candidate } from "../advisor/ranking.js";
-import { recommendOptimizer } from "../advisor/recommend.js";
-import { adviceReport } from "../advisor/report.js";
+import { adviceReport, describeRatio } from "../advisor/report.js";
 import { type Evidence, type Situation, tasks } from "../advisor/situation.js";
 import { UsageError } from "../lab/errors.js";
 import { replaceFile } from "../lab/files.js";
-import { formatSeconds, formatSignificant } from "../lab/format.js";
+import { formatSeconds } from "../lab/format.js";
 import { didYouMean } from "../optimizers/names.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { describeHardware, describeModel } from "./costs.js";
-import type { AdviseFlags, RecommendFlags } from "./flags.js";
+import type { AdviseFlags } from "./flags.js";
 import { isProblem, openModel } from "./model.js";
 import { readBytes, readCount, readEngine, readPositive } from "./options.js";
 import { named, openRuntime } from "./setup.js";
-import { formatTable, plain, print, printJson } from "./text.js";
+import { formatTable, plain, print, printJson, say } from "./text.js";
 
 export async function advise(given: string | undefined, flags: AdviseFlags): Promise<void> {
   const { modelText, answered } = await complete(given, flags);
@@ -39,7 +38,10 @@ export async function advise(given: string | undefined, flags: AdviseFlags): Pro
       runtime,
     );
     const problem = isProblem(modelText) ? modelText : undefined;
-    const advice = adviseOn(model, settled.situation, settled.evidence, problem);
+    const advice = withTask(
+      adviseOn(model, settled.situation, settled.evidence, problem),
+      answered.task === undefined && `task ${settled.situation.task}${task ? ", as the model tells" : ""}`,
+    );
     if (flags.report !== undefined) replaceFile(flags.report, adviceReport(model, settled.situation, advice));
     if (flags.json) printJson(jsonOf(model, settled, advice));
     else show(model, settled.situation, advice, flags.report);
@@ -47,6 +49,10 @@ export async function advise(given: string | undefined, flags: AdviseFlags): Pro
     await opened?.close();
   }
 }
+
+/** Whatever was not said was assumed. */
+const withTask = (advice: Advice, assumed: string | false): Advice =>
+  assumed ? { ...advice, assumptions: [`${assumed}; --task names another`, ...advice.assumptions] } : advice;
 
 const jsonOf = (model: Architecture, { situation, evidence }: Settled, advice: Advice) => ({
   model: model.name,
@@ -135,24 +141,22 @@ async function complete(
   }
 }
 
-const times = (value: number) => `${formatSignificant(value, 2)}×`;
-
 function showChanges({ changes }: Advice, title: string): void {
   if (changes.length === 0) return;
   print("");
   print(pc.bold(title));
   for (const { when, method, time } of changes)
-    print(plain(`${when}: ${method} (${times(time)} of Adam's time)`));
+    say(`${when}: ${method} (${describeRatio(time)} of Adam's time)`);
 }
 
 function show(model: Architecture, situation: Situation, advice: Advice, report: string | undefined): void {
-  for (const line of describeModel(model)) print(plain(line));
-  print(plain(describeHardware(situation.hardware)));
+  for (const line of describeModel(model)) say(line);
+  say(describeHardware(situation.hardware));
   print("");
   const [first, second, ...rest] = advice.ranked;
   if (!first) {
     print(pc.bold("No method fits. What is in the way:"));
-    for (const { method, because } of advice.excluded) print(plain(`${method}: ${because}`));
+    for (const { method, because } of advice.excluded) say(`${method}: ${because}`);
     showChanges(advice, "What would make one fit");
     return;
   }
@@ -161,7 +165,7 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
   print(plain(`Begin with -o ${named(first.method, advice.settings)}`));
   if (second) {
     print("");
-    print(pc.bold(`Next: ${second.method}`));
+    print(pc.bold(nextTo(first, second)));
     explain(second);
   }
   print("");
@@ -173,7 +177,7 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
         right("time to target"),
         right("steps"),
         right("a step"),
-        right("seconds"),
+        right("time a step"),
         right("memory"),
         { title: "most of all because" },
       ],
@@ -181,61 +185,46 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
         .slice(0, 10)
         .map((candidate) => [
           candidate.method,
-          times(candidate.time),
-          times(candidate.steps),
-          times(candidate.step),
+          describeRatio(candidate.time),
+          describeRatio(candidate.steps),
+          describeRatio(candidate.step),
           formatSeconds(candidate.costs.seconds.total),
           describeBytes(candidate.costs.memory.total),
           decisive(candidate),
         ]),
     ),
   );
-  print(plain("(beside tuned Adam: predictions by rules and counted costs; a race decides)"));
-  for (const { method, because } of advice.excluded) print(plain(`not ${method}: ${because}`));
+  say("(beside tuned Adam: predictions by rules and counted costs; a race decides)");
+  for (const { method, because } of advice.excluded) say(`not ${method}: ${because}`);
   showChanges(advice, "What would change the answer");
   print("");
   print(pc.bold("Assumed"));
-  for (const line of advice.assumptions) print(plain(line));
+  for (const line of advice.assumptions) say(line);
   print("");
-  print(plain(`The published procedure says: ${advice.published.summary} (${advice.published.because})`));
-  print(plain(`Test it: ${advice.test}`));
+  say(`The published procedure says: ${advice.published.summary} (${advice.published.because})`);
+  print(plain(`Test it${isProblem(model.name) ? "" : " on the nearest problem here"}: ${advice.test}`));
   if (report !== undefined) print(`report: ${report}`);
 }
 
+/** Predictions as close to each other as these are one. */
+function nextTo(first: Candidate, { method, time }: Candidate): string {
+  const percent = Math.ceil(100 * (time / first.time - 1));
+  return percent <= 5
+    ? `Or ${method}: within ${Math.max(1, percent)} %, which no prediction tells apart`
+    : `Next: ${method}`;
+}
+
 function explain({ reasons, time, steps, step }: Candidate): void {
-  print(
-    plain(
-      `about ${times(time)} the time of tuned Adam: ${times(steps)} the steps, ${times(step)} the time of a step`,
-    ),
+  say(
+    `about ${describeRatio(time)} the time of tuned Adam: ${describeRatio(steps)} the steps, ${describeRatio(step)} the time of a step`,
   );
-  for (const reason of reasons)
-    print(plain(`  ${reason.fact}: ${reason.rule} ${pc.dim(`(${reason.source})`)}`));
+  for (const reason of reasons) say(`${reason.fact}: ${reason.rule} ${pc.dim(`(${reason.source})`)}`, "  ");
 }
 
 /** The reason that moves the estimate most. */
 function decisive({ reasons, step }: Candidate): string {
   const most = reasons.reduce((a, b) => (Math.abs(Math.log(b.steps)) > Math.abs(Math.log(a.steps)) ? b : a));
   return Math.abs(Math.log(step)) > Math.abs(Math.log(most.steps))
-    ? `a step takes ${times(step)} as long`
+    ? `a step takes ${describeRatio(step)} as long`
     : most.source;
-}
-
-export async function recommend(flags: RecommendFlags): Promise<void> {
-  const need = (flag: string, value: string | undefined) => {
-    if (value === undefined) throw new UsageError(`--${flag} is missing; thalweg recommend --help lists all`);
-    return value;
-  };
-  const answer = recommendOptimizer({
-    numParameters: readCount("parameters", need("parameters", flags.parameters))!,
-    batchSize: readCount("batch", need("batch", flags.batch))!,
-    problemType: flags.problem ?? "other",
-    trainingPhase: flags.phase ?? "late_training",
-    computationalBudget: flags.budget ?? "limited",
-    implementationExpertise: flags.expertise ?? "medium",
-  });
-  if (flags.json) printJson(answer);
-  else {
-    print(pc.bold(answer.summary));
-    print(plain(`because of ${answer.because}`));
-  }
 }

@@ -21,7 +21,7 @@ import type { CostFlags } from "./flags.js";
 import { openModel } from "./model.js";
 import { readBytes, readCount, readEngine, readOptimizer } from "./options.js";
 import { openRuntime } from "./setup.js";
-import { formatTable, plain, print, printJson, symbol } from "./text.js";
+import { formatTable, plain, print, printJson, say, symbol } from "./text.js";
 
 export async function costs(modelText: string, flags: CostFlags): Promise<void> {
   const batch = readCount("batch", flags.batch);
@@ -74,7 +74,6 @@ export function describeModel(model: Architecture): string[] {
   return [
     `${model.name}: ${formatCount(n)} parameters in ${formatCount(model.layers.length)} layers`,
     `one ${model.example}: ${formatPower(forwardFlops(model))} FLOP forward, ${formatCount(model.activations)} activations`,
-    ...model.notes,
   ];
 }
 
@@ -93,7 +92,7 @@ const describeLeast = (least: number | undefined): string =>
 
 function show(model: Architecture, setting: Setting, rows: readonly MethodCosts[]): void {
   const { batch, workers, sharded, precision, hardware } = setting;
-  for (const line of describeModel(model)) print(plain(line));
+  for (const line of [...describeModel(model), ...model.notes]) say(line);
   print(plain(describeHardware(hardware)));
   print("");
   print(

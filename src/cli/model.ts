@@ -16,7 +16,7 @@ export function isProblem(text: string): boolean {
 
 export interface OpenedModel {
   readonly model: Architecture;
-  /** What a problem of the lab knows of its training: files of models do not. */
+  /** What a problem of the lab knows of its training; of files of models some know the task. */
   readonly task?: Task;
   readonly batch?: number;
   readonly fullBatch?: boolean;
@@ -33,7 +33,8 @@ export async function openModel(
   runtime: () => Promise<Runtime>,
 ): Promise<OpenedModel> {
   if (isProblem(text)) return problemModel(text, batch, await runtime());
-  return { model: await readModel(text, { tokens }) };
+  const model = await readModel(text, { tokens });
+  return { model, ...(model.task && { task: model.task }) };
 }
 
 async function problemModel(text: string, given: number | undefined, runtime: Runtime): Promise<OpenedModel> {

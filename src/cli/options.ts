@@ -102,11 +102,13 @@ export function readFraction(flag: string, given: string | undefined): number | 
 /** "24GB", "512 MB", "8GiB". @throws UsageError when it is given and no amount of memory. */
 export function readBytes(flag: string, given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
-  const [, digits, unit] = /^\s*([\d.]+)\s*([kMGT]i?)?B?\s*$/.exec(given) ?? [];
+  const [, digits, unit] = /^\s*([\d.]+)\s*(?:([kMGT]i?)B?|B)\s*$/.exec(given) ?? [];
   const value =
     Number(digits) * (unit ? (unit.endsWith("i") ? 1024 : 1000) ** ("kMGT".indexOf(unit[0]!) + 1) : 1);
   if (!(Number.isFinite(value) && value > 0))
-    throw new UsageError(`--${flag} is "${given}"; use an amount of memory such as 24GB or 512MB`);
+    throw new UsageError(
+      `--${flag} is "${given}"; use an amount of memory with its unit, such as 24GB or 512MB`,
+    );
   return value;
 }
 

@@ -229,7 +229,7 @@ const advise = program
   )
   .option(
     "--task <task>",
-    "language-model, image-classification, differential-equation, fine-tuning, reinforcement-learning, adversarial, recurrent, regression, other (default)",
+    "language-model, image-classification, differential-equation, fine-tuning, reinforcement-learning, adversarial, recurrent, regression, other (default: what the model tells)",
   )
   .option("--batch <size>", "examples a step and device (default: 64)")
   .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
@@ -258,18 +258,18 @@ program
   .command("recommend")
   .summary("the published decision procedure, word for word")
   .description("Answers by the decision procedure of the text that Thalweg comes from; advise goes further.")
-  .option("--parameters <count>", "of the model")
-  .option("--batch <size>", "examples in a batch")
+  .option("--parameters <count>", "of the model; needed")
+  .option("--batch <size>", "examples in a batch; needed")
   .option(
     "--problem <type>",
-    "vision, sequence_modeling, reinforcement_learning, scientific_computing, pde_solving, ...",
+    "vision, sequence_modeling, language_modeling, reinforcement_learning, scientific_computing, pde_solving, other (default)",
   )
-  .option("--phase <phase>", "early_training, late_training, fine_tuning, rnn, ... (default: late_training)")
-  .option("--budget <budget>", "limited (default), unlimited")
+  .option("--phase <phase>", "early_training, late_training (default), fine_tuning, rnn")
+  .option("--budget <budget>", "limited (default), moderate, unlimited")
   .option("--expertise <expertise>", "low, medium (default), high")
   .option("--json", "as JSON")
   .action(async (flags: RecommendFlags) => {
-    await (await import("./advise.js")).recommend(flags);
+    await (await import("./recommend.js")).recommend(flags);
   });
 
 const costs = program

@@ -157,4 +157,7 @@ export function formatSection(
 export const print = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
+/** A line of words: in a terminal as many lines as it takes. */
+export const say = (text: string, margin = ""): void =>
+  print(wrap(plain(text).split(" "), margin, lineWidth()));
 export const printJson = (value: unknown): void => print(JSON.stringify(value, undefined, 2));

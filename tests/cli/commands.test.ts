@@ -428,7 +428,11 @@ describe("thalweg costs", () => {
     expect((await thalwegHere(root, ["costs", "10-10", "--hardware", "h10"])).stderr).toContain(
       "did you mean h100",
     );
-    expect(await thalwegHere(root, ["costs", "10-10", "--memory", "much"])).toMatchObject({ code: 2 });
+    for (const memory of ["much", "24", "GB"])
+      expect(await thalwegHere(root, ["costs", "10-10", "--memory", memory])).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("with its unit, such as 24GB"),
+      });
   });
 });
 
@@ -465,6 +469,16 @@ describe("thalweg advise and recommend", () => {
       5,
     );
   });
+  it("takes the task from the family of a config.json, says so, and tests the advice on what is near to it", async () => {
+    const config = { model_type: "gpt2", vocab_size: 50257, n_positions: 1024, n_embd: 768, n_layer: 12 };
+    writeFileSync(join(root, "gpt2.json"), JSON.stringify(config));
+    const { stdout } = await thalwegHere(root, ["advise", "gpt2.json"]);
+    expect(stdout).toContain("task language-model, as the model tells; --task names another");
+    expect(stdout).toContain("Test it on the nearest problem here: thalweg race moby-dick -o");
+    expect(stdout).toContain("which no prediction tells apart");
+    const other = await thalwegHere(root, ["advise", "gpt2.json", "--task", "fine-tuning"]);
+    expect(other.stdout).not.toContain("--task names another");
+  });
   it("say what is wrong with a question", async () => {
     expect(await thalwegHere(root, ["advise", "784-10", "--task", "regresion"])).toMatchObject({
       code: 2,
@@ -473,6 +487,27 @@ describe("thalweg advise and recommend", () => {
     expect((await thalwegHere(root, ["advise"])).stderr).toContain("no model is given");
     expect((await thalwegHere(root, ["recommend", "--batch", "64"])).stderr).toContain(
       "--parameters is missing",
+    );
+  });
+  it("the published procedure takes any text, and a note says what it does not know", async () => {
+    const args = [
+      "recommend",
+      "--parameters",
+      "1000000",
+      "--batch",
+      "64",
+      "--problem",
+      "visio",
+      "--phase",
+      "RNN",
+    ];
+    const { code, stdout, stderr } = await thalwegHere(root, args);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "AdamW with cosine LR schedule\nbecause: none of the other cases applies\n",
+    });
+    expect(stderr).toBe(
+      'note: --problem "visio" is nothing that the procedure tells apart; did you mean vision?\n',
     );
   });
   it("answer as published", async () => {

@@ -132,6 +132,7 @@ function language(given: {
   const tied = head === undefined;
   return {
     kind: "transformer",
+    task: "language-model",
     example: sequence(tokens),
     layers: [
       embeddingLayer(table, rows, d, { positions: tied ? 2 * tokens : tokens, uses: tied ? 2 : 1 }),

@@ -31,6 +31,7 @@ export const vit: Family = {
     const outputs = labelsOf(c);
     return {
       kind: "transformer",
+      task: "image-classification",
       example: `image of ${c.image_size}×${c.image_size}`,
       layers: [
         otherLayer("embeddings.cls_token", [1, 1, d]),
@@ -105,6 +106,7 @@ export const resnet: Family = {
     if (outputs > 0) layers.push(denseLayer("classifier.1", inputs, outputs));
     return {
       kind: "convolutional",
+      task: "image-classification",
       example: `image of ${imageSize}×${imageSize}`,
       layers,
       otherForwardFlops: 0,
