@@ -18,8 +18,8 @@ import type { OutputCurvature } from "./output-curvature.js";
 export interface TracedLoss {
   /** Scalar. */
   readonly loss: Tensor;
-  /** The model's state afterwards, [s]; undefined when it has none. */
-  readonly state: Tensor | undefined;
+  /** The model's state afterwards, [s], where it has one. */
+  readonly state?: Tensor | undefined;
   readonly outputs?: Tensor;
   /** For Gauss–Newton and Fisher products; made by `curvatureOf` from an nn loss. */
   readonly outputCurvature?: OutputCurvature;
@@ -126,7 +126,7 @@ export function argumentsOf(objective: Objective): Arguments {
  *
  *     const objective = createObjective(runtime, {
  *       layout: layoutOf({ x: { dtype: "f64", shape: [2] } }), parameters: [3, 4], batch: [],
- *       trace: (x) => ({ loss: x.square().sum().mul(0.5), state: undefined }),
+ *       trace: (x) => ({ loss: x.square().sum().mul(0.5) }),
  *     });
  *     objective.gradient();   // { loss: 12.5, gradient: [3, 4] }
  *

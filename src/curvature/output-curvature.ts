@@ -31,7 +31,7 @@ export interface OutputCurvature {
  *
  *     trace(theta, [x, y]) {
  *       const outputs = net.apply(net.layout.views(theta), x!);
- *       return { loss: loss.value(outputs, y!), state: undefined, outputCurvature: curvatureOf(loss, outputs, y!) };
+ *       return { loss: loss.value(outputs, y!), outputCurvature: curvatureOf(loss, outputs, y!) };
  *     }
  */
 export function curvatureOf(loss: Loss, outputs: Tensor, targets: Tensor): OutputCurvature {
@@ -52,7 +52,7 @@ export function curvatureOf(loss: Loss, outputs: Tensor, targets: Tensor): Outpu
  * counts N/Nₜ times. The outputs of the terms [Nₜ, ...] differ in their number of examples only.
  *
  *     const [inside, edge] = [curvatureOf(loss, residual, source), curvatureOf(loss, u, values)];
- *     return { loss: loss.value(residual, source).add(loss.value(u, values)), state: undefined,
+ *     return { loss: loss.value(residual, source).add(loss.value(u, values)),
  *       outputCurvature: sumOfMeans([inside, edge]) };
  */
 export function sumOfMeans(terms: readonly OutputCurvature[]): OutputCurvature {

@@ -42,12 +42,12 @@ export {
   runRace,
 } from "./race.js";
 export { type ReportContext, raceReport, runReport } from "./report.js";
-export { meets, type RunOptions, type RunStatus, type Session, train } from "./run.js";
+export { meets, type RunOptions, type RunStatus, restore, type Session, train } from "./run.js";
 export { type Checkpoint, type Measurement, type RunRecord, type RunResult, readRun } from "./run-record.js";
 export { describeReached, type Outcome, outcomeOf, rank, type Score, scoreOf } from "./score.js";
 export { type Range, rangesOf, searchPoints } from "./search.js";
 export { type Sensitivity, sensitivity } from "./sensitivity.js";
-export { openSession, optimizerFor } from "./session.js";
+export { modelArrays, openSession, optimizerFor } from "./session.js";
 export type { Limits, OptimizerSettings, ProblemSettings, RunSettings, Target } from "./settings.js";
 export { type StopReason, stopReasons } from "./stop.js";
 export { createRun, type RunStore, resumeRun } from "./store.js";

@@ -217,6 +217,8 @@ export async function train(store: RunStore, session: Session, options: RunOptio
 /**
  * Writes saved values into arrays of the same names; the data of `arrays` is live.
  *
+ *     restore(modelArrays(objective), decodeTensors(readFileSync(path), path).arrays, path);
+ *
  * @throws UserError when one is missing or of another size: then nothing is written.
  */
 export function restore(arrays: readonly NamedArray[], saved: readonly NamedArray[], folder: string): void {

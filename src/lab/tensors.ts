@@ -18,7 +18,7 @@ const dtypes = { F32: "f32", F64: "f64", I32: "i32" } as const;
  */
 export function encodeTensors(
   arrays: readonly NamedArray[],
-  metadata: Readonly<Record<string, string>>,
+  metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   let end = 0;
   const entries = arrays.map(({ name, dtype, shape, data }) => {
