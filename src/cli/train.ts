@@ -140,11 +140,16 @@ async function begin(given: string | undefined, flags: TrainFlags): Promise<Plan
 
 async function goOn(given: string | undefined, flags: TrainFlags, folder: string): Promise<Plan> {
   refuseWithResume(flags, given, ["steps", "seconds", "target"]);
-  const { settings, result } = readRun(folder);
+  const { settings, result, measurements } = readRun(folder);
   const problem = await loadProblem(settings.problem);
   const { target, seconds } = settings.limits;
   const limits = readLimits(flags, problem.metrics, { steps: settings.limits.steps, target });
   const kept = seconds === undefined || flags.seconds !== undefined ? limits : { ...limits, seconds };
+  const done = result?.steps ?? measurements.at(-1)?.step ?? 0;
+  if (flags.steps !== undefined && limits.steps < done)
+    throw new UsageError(
+      `--steps is ${formatCount(limits.steps)}, and the run in "${folder}" is at step ${formatCount(done)}; give more, counted from its beginning`,
+    );
   if (result?.diverged)
     throw new UserError(
       `the run in "${folder}" diverged at step ${formatCount(result.diverged.step)}; start a new one with a lower learning rate`,

@@ -188,6 +188,11 @@ describe("thalweg train", () => {
     const more = String(result!.steps + 20);
     const resumed = thalweg(root, ["train", "--resume", "stopped", "--steps", more, "--json"]);
     expect(JSON.parse(resumed.stdout).result).toMatchObject({ reason: "steps", steps: Number(more) });
+    const back = thalweg(root, ["train", "--resume", "stopped", "--steps", "1"]);
+    expect([back.code, back.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^error: --steps is 1, and the run in "stopped" is at step [\d,]+; give more/),
+    ]);
   });
 
   it("does the same on both backends up to rounding", () => {

@@ -65,10 +65,11 @@ export function findSubjects(folders: readonly string[]): Found {
   const twice = runs.find((_, k) => paths.indexOf(paths[k]!) !== k);
   if (twice) throw new UserError(`"${twice.folder}" is named twice; name it once`);
   const [first] = runs;
-  if (!first)
-    throw new UserError(
-      `there is no solution to compare: ${leftOut.map(({ folder, why }) => `"${folder}": ${why}`).join("; ")}`,
-    );
+  if (!first) {
+    const shown = leftOut.slice(0, 3).map(({ folder, why }) => `"${folder}": ${why}`);
+    const more = leftOut.length > 3 ? `; and ${leftOut.length - 3} more like these` : "";
+    throw new UserError(`there is no solution to compare: ${shown.join("; ")}${more}`);
+  }
   for (const run of runs) demandOneProblem(first, run);
   return { problem: first.settings.problem, subjects: labelled(runs), leftOut };
 }
