@@ -4,6 +4,7 @@ import { shuffle } from "./shuffle.js";
 
 /** What a batch is written into: a typed array that holds batchSize examples. */
 export interface Target {
+  readonly length: number;
   [index: number]: number;
   set(values: ArrayLike<number>, offset: number): void;
 }
@@ -12,7 +13,11 @@ export interface Target {
 export interface BatchSampler {
   readonly batchSize: number;
   readonly stepsPerEpoch: number;
-  /** Writes the batch of a step (counted from 0). Allocates nothing. */
+  /**
+   * Writes the batch of a step (counted from 0). Allocates nothing.
+   *
+   * @throws DataError when the arrays are not as long as the batch: what was not filled would be learned too.
+   */
   fill(step: number, inputs: Target, targets: Target): void;
 }
 
@@ -60,6 +65,10 @@ export function sampleBatches(
     batchSize,
     stepsPerEpoch,
     fill(step, inputsOut, targetsOut) {
+      if (inputsOut.length !== batchSize * width || targetsOut.length !== batchSize * depth)
+        throw new DataError(
+          `${data.name}: a batch of ${batchSize} is ${batchSize * width} inputs and ${batchSize * depth} targets; the arrays hold ${inputsOut.length} and ${targetsOut.length}`,
+        );
       const epoch = Math.floor(step / stepsPerEpoch);
       if (epoch !== shuffledEpoch) {
         for (let i = 0; i < order.length; i++) order[i] = i;

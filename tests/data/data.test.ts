@@ -166,6 +166,11 @@ describe("batches", () => {
     expect(batch(sampleBatches(data, 10, 1), 4)).toEqual([...data.targets]);
     expect(() => sampleBatches(data, 11, 1)).toThrow(/batch of 11 from 10 examples; use 1 to 10/);
   });
+  it("refuse arrays of another length, of which a part would stay as it was", () => {
+    expect(() => sampleBatches(data, 3, 1).fill(0, new Float32Array(8), new Int32Array(4))).toThrow(
+      "numbers: a batch of 3 is 6 inputs and 3 targets; the arrays hold 8 and 4",
+    );
+  });
   it("shift images by whole pixels, with zeros coming in", () => {
     const image: Dataset = {
       ...data,
