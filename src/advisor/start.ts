@@ -11,14 +11,14 @@ const bearable = 1.5;
 /**
  * What differs from the defaults.
  *
- *     startingSettings("kfac", context)   // { factorInterval: 10, inverseInterval: 50 }
+ *     startingSettings("kfac", context)   // { inverseInterval: 50 }
  */
 export function startingSettings(method: OptimizerName, context: Context): Settings {
-  const own: readonly string[] = Object.keys(optimizers[method].options);
+  const defaults: Readonly<Record<string, unknown>> = optimizers[method].defaults;
   const { task, batch, workers } = context.situation;
   const settings: Settings = {};
   const set = (name: string, value: number | string | boolean) => {
-    if (own.includes(name)) settings[name] = value;
+    if (Object.hasOwn(defaults, name) && defaults[name] !== value) settings[name] = value;
   };
   if (task === "fine-tuning" && optimizers[method].family === "first order") {
     // Devlin et al. 2019: 2e-5 to 5e-5 for Adam; a thirtieth of what trains from nothing.
@@ -56,7 +56,8 @@ export function startingSettings(method: OptimizerName, context: Context): Setti
     if (axis > optimizers.soap.defaults.largestAxis) set("largestAxis", axis);
   }
   for (const interval of ["inverseInterval", "interval"])
-    if (own.includes(interval)) set(interval, bearableInterval(method, interval, settings, context));
+    if (Object.hasOwn(defaults, interval))
+      set(interval, bearableInterval(method, interval, settings, context));
   return settings;
 }
 

@@ -152,6 +152,13 @@ describe("settings to begin with", () => {
         expect(() => findMethod(name).create(startingSettings(name, context))).not.toThrow();
     }
   });
+  it("name what differs from the defaults", () => {
+    for (const task of tasks) {
+      const { ranked, settings } = ask("784-1000-10", { task });
+      const defaults: Readonly<Record<string, unknown>> = optimizers[ranked[0]!.method].defaults;
+      for (const [name, value] of Object.entries(settings)) expect(value).not.toBe(defaults[name]);
+    }
+  });
   it("let SOAP treat the widest axis, up to the length to which it was tried", () => {
     const settings = (widths: string) => {
       const model = readLayerList(widths);
