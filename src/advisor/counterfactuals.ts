@@ -1,6 +1,7 @@
 /** What would change an advice, or make one possible: the question asked again with one fact changed at a time. */
 import type { OptimizerName } from "../optimizers/registry.js";
-import { allCosts } from "./costs.js";
+import { allCosts, costsOf } from "./costs.js";
+import type { Architecture } from "./model.js";
 import { rank } from "./ranking.js";
 import { type Context, contextOf, type Evidence, type Situation } from "./situation.js";
 
@@ -72,10 +73,7 @@ function whatCouldFit({ model, situation, evidence }: Context): Change[] {
   ];
   return [
     ...ways.flatMap(([way, changed]) => {
-      // As many examples as fit beside Adam's state, or beside the smallest.
-      const largest = new Map(allCosts(model, changed).map((costs) => [costs.method, costs.largestBatch]));
-      const most = largest.get("adamw") || Math.max(...largest.values());
-      const batch = Math.min(most, Math.ceil(examples / changed.workers));
+      const batch = Math.min(largestBatch(model, changed), Math.ceil(examples / changed.workers));
       if (batch === 0) return [];
       const turns = Math.ceil(examples / (batch * changed.workers));
       const size = batch === 1 ? "one example" : `${batch.toLocaleString("en-US")} examples`;
@@ -87,6 +85,11 @@ function whatCouldFit({ model, situation, evidence }: Context): Change[] {
     withMemory(situation, evidence),
   ];
 }
+
+/** As many examples as fit beside Adam's state, or beside the smallest. */
+const largestBatch = (model: Architecture, situation: Situation): number =>
+  costsOf(model, "adamw", {}, situation).largestBatch ||
+  Math.max(...allCosts(model, situation).map((costs) => costs.largestBatch));
 
 const withMemory = (situation: Situation, evidence: Evidence): Change => [
   "with ten times the memory",
