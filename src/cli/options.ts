@@ -26,6 +26,20 @@ export const addLimitOptions = (command: Command): Command =>
     .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
     .option("--resume <folder>", "go on with what was begun there");
 
+/** Of commands about a model that is not trained. */
+export const addModelOptions = (command: Command): Command =>
+  command
+    .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
+    .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
+    .option(
+      "--hardware <device>",
+      "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
+    )
+    .option("--workers <count>", "devices that share the data (default: 1)")
+    .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
+    .option("--precision <f32|mixed>", "mixed: products, parameters and gradients in bf16 (default: f32)")
+    .option("--memory <amount>", "of a device that may be used: 24GB (default: all of it)");
+
 export const addEngineOptions = (command: Command): Command =>
   command
     .option("--threads <count>", "default: all processors")

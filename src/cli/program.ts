@@ -18,7 +18,7 @@ import type {
   TrainFlags,
   TuneFlags,
 } from "./flags.js";
-import { addEngineOptions, addLimitOptions } from "./options.js";
+import { addEngineOptions, addLimitOptions, addModelOptions } from "./options.js";
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -226,21 +226,12 @@ const advise = program
   .description(
     "Ranks the optimizers for a model in a situation by predicted time to a target: rules with their sources, and " +
       "costs that are counted. Without a model, in a terminal, it asks.",
-  )
+  );
+addModelOptions(advise)
   .option(
     "--task <task>",
     "language-model, image-classification, differential-equation, fine-tuning, reinforcement-learning, adversarial, recurrent, regression, other (default: what the model tells)",
   )
-  .option("--batch <size>", "examples a step and device (default: 64)")
-  .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
-  .option(
-    "--hardware <device>",
-    "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
-  )
-  .option("--workers <count>", "devices that share the data (default: 1)")
-  .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
-  .option("--precision <f32|mixed>", "default: f32")
-  .option("--memory <amount>", "of a device that may be used: 24GB")
   .option("--phase <phase>", "of the training: early (default), late")
   .option("--budget <amount>", "limited, moderate (default), unlimited")
   .option("--expertise <level>", "of the people who train: low, medium (default), high")
@@ -281,18 +272,11 @@ const costs = program
       "image, then convolutions and pools), a problem (digits-cnn), or a file: config.json of Hugging Face, " +
       "safetensors (or its index), ONNX, model.json of TensorFlow.js, or what Keras's model.to_json() gives (2 or 3; " +
       "Sequential or functional, of Keras's own layers). Weights are never read.",
-  )
-  .option("--batch <size>", "examples a step and device (default: 64, or the problem's)")
-  .option("--tokens <count>", "of an example, where a file leaves it open (default: the longest)")
-  .option(
-    "--hardware <device>",
-    "h100, a100, rtx4090, m4-max, m3-max, cpu-2, here, or a .json file (default: a100)",
-  )
-  .option("--workers <count>", "devices that share the data (default: 1)")
-  .option("--sharded", "parameters, gradients and state are divided among the workers (ZeRO, FSDP)")
-  .option("--precision <f32|mixed>", "mixed: products, parameters and gradients in bf16 (default: f32)")
-  .option("--memory <amount>", "of a device that may be used: 24GB (default: all of it)")
-  .option("-o, --optimizer <name:settings...>", "only these (default: all, with their own defaults)");
+  );
+addModelOptions(costs).option(
+  "-o, --optimizer <name:settings...>",
+  "only these (default: all, with their own defaults)",
+);
 addEngineOptions(costs).action(async (model: string, flags: CostFlags) => {
   await (await import("./costs.js")).costs(model, flags);
 });
