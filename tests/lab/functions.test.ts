@@ -127,7 +127,12 @@ describe("rosenbrock and beale", () => {
         expect([name, optimizer, reached]).toEqual([name, optimizer, true]);
         expect(steps).toBeLessThan(80);
       }
-    expect(minimise("rosenbrock", "adam").steps).toBeGreaterThan(1000);
+    for (const name of ["rosenbrock", "beale"])
+      for (const optimizer of ["adam", "lars"]) {
+        const { steps, reached } = minimise(name, optimizer);
+        expect([name, optimizer, reached]).toEqual([name, optimizer, true]);
+        expect(steps).toBeGreaterThan(1000);
+      }
     expect(() => start("rosenbrock", { dimension: 1 })).toThrow(
       /dimension is 1; the valley needs at least 2/,
     );

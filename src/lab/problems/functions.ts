@@ -41,6 +41,9 @@ const untilNear = (lambda: number) => {
   );
 };
 
+/** LARS gives vectors no ratio by default, and x is one: momentum at rate 1, too fast for a valley. */
+const lars = { layers: "all", schedule: "cosine", decaySteps: 5000 };
+
 function minimisation({
   summary,
   minimiser,
@@ -213,6 +216,7 @@ const rosenbrock: ProblemKind<typeof rosenbrockOptions> = {
         nesterov: { learningRate: 1e-3, momentum: 0.9 },
         adam: { learningRate: 0.02 },
         adamw: { learningRate: 0.02, weightDecay: 0 },
+        lars,
       },
     });
   },
@@ -241,6 +245,7 @@ const beale: ProblemKind<Record<string, never>> = {
         nesterov: { learningRate: 0.005, momentum: 0.9 },
         adam: { learningRate: 0.02 },
         adamw: { learningRate: 0.02, weightDecay: 0 },
+        lars,
       },
     }),
 };
