@@ -25,9 +25,9 @@ import {
 import { choice, count, type Options, positiveCount, text } from "../../optimizers/settings.js";
 import { formatCount } from "../format.js";
 import type { ProblemKind } from "../problem.js";
-import { sizesHeld, validated, validationOption } from "./images.js";
 import { widthsOf } from "./networks.js";
 import { startSupervised } from "./supervised.js";
+import { sizesHeld, validated, validationOption } from "./validation.js";
 
 const options = {
   channels: text(

@@ -23,10 +23,10 @@ import type { Runtime } from "../../runtime/runtime.js";
 import { constant, input } from "../../tensor/tensor.js";
 import { formatCount } from "../format.js";
 import type { ProblemKind } from "../problem.js";
-import { sizesHeld, validated, validationOption } from "./images.js";
 import { activationOption, channelsOption, cnnFeatures } from "./networks.js";
 import { pretrainedFolder, readPretrained, withPretrained } from "./pretrained.js";
 import { startSupervised } from "./supervised.js";
+import { sizesHeld, validated, validationOption } from "./validation.js";
 
 const options = {
   from: choice(

@@ -1,5 +1,5 @@
 /** Classification of images: a data set times a network. */
-import { holdOut, type Split } from "../../data/dataset.js";
+import type { Split } from "../../data/dataset.js";
 import { digits, fashionMnist, imageDirectory } from "../../data/images.js";
 import { avgPool2d, type Layer, model, sequential, softmaxCrossEntropy } from "../../nn/index.js";
 import { prefixed } from "../../optimizers/hybrid.js";
@@ -15,12 +15,7 @@ import { formatCount } from "../format.js";
 import type { Problem, ProblemKind, RunDefaults } from "../problem.js";
 import { activationOption, channelsOption, cnn, hiddenOption, mlp } from "./networks.js";
 import { startSupervised } from "./supervised.js";
-
-/** An option of problems that can keep a part of what they learn from. */
-export const validationOption = count(
-  0,
-  "examples kept from learning: runs are measured on them, and on the test once, at the end; 0: on the test",
-);
+import { sizesHeld, validated, validationOption } from "./validation.js";
 
 const shared = {
   shift: count(1, "images move by up to so many pixels when they are drawn for training; 0 for none"),
@@ -68,13 +63,6 @@ function classification(images: Images): Omit<Problem, "settings"> {
     }),
   };
 }
-
-/** The same seed for all: what is validated on is a part of the problem, not of a run. */
-export const validated = (data: Split, count: number): Split =>
-  count === 0 ? data : holdOut(data, count, 0);
-/** "1,000 to validate, 2,000 to test". */
-export const sizesHeld = ({ validation, test }: Split): string =>
-  `${validation ? `${formatCount(validation.size)} to validate, ` : ""}${formatCount(test.size)} to test`;
 
 const classesOf = (data: Split) => data.train.classes!.length;
 const dense = (data: Split, { hidden, activation, pool }: SettingsOf<typeof mlpOptions>) => {
