@@ -14,7 +14,7 @@ import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
 import { double, single } from "./gemm-code.js";
-import { defineMirror, defineTranspose, defineZeroUpper } from "./lapack-kernels.js";
+import { defineMirror, defineTranspose, defineZeroUpper } from "./matrix-moves.js";
 import { betterCore, processorFeatures } from "./openblas-core.js";
 import { type LowerProduct, symmetric } from "./symmetric.js";
 

@@ -4,19 +4,12 @@
  */
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
+import { defineRotate, defineSymv } from "./eigen-kernels.js";
 import { double, single } from "./gemm-code.js";
 import { defineGemm, type Pair, packingBytes } from "./gemm-portable.js";
-import {
-  defineMirror,
-  defineRotate,
-  defineSolve,
-  defineSwap,
-  defineSymv,
-  defineTranspose,
-  defineZeroUpper,
-  type Kernels,
-} from "./lapack-kernels.js";
+import { defineSolve, type Kernels } from "./lapack-kernels.js";
 import { createLapack, createWorkspace } from "./lapack-portable.js";
+import { defineMirror, defineSwap, defineTranspose, defineZeroUpper } from "./matrix-moves.js";
 import { strassen } from "./strassen.js";
 import { lowerByPanels, symmetric } from "./symmetric.js";
 

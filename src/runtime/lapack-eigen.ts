@@ -8,7 +8,8 @@
  * Dongarra, Hammarling, Sorensen, "Block reduction of matrices to condensed forms", J. Comput. Appl. Math. 27, 1989.
  * Dubrulle, Martin, Wilkinson, "The implicit QL algorithm", Numer. Math. 12, 1968.
  */
-import { type Kernels, rotationStrip } from "./lapack-kernels.js";
+import { rotationStrip } from "./eigen-kernels.js";
+import type { Kernels } from "./lapack-kernels.js";
 import { type Block, type Elements, reflector } from "./lapack-reflect.js";
 
 /** Reflections a panel of the reduction, and a block of the back-transformation. */
