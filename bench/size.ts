@@ -46,7 +46,14 @@ try {
     format: "esm",
     platform: "browser",
     // Loaded only where Node is.
-    external: ["node:*", "koffi", "*/blas-native.js", "*/blas-relaxed.js", "*/team-node.js"],
+    external: [
+      "node:*",
+      "koffi",
+      "*/native-library.js",
+      "*/blas-native.js",
+      "*/blas-relaxed.js",
+      "*/team-node.js",
+    ],
   });
   const gzipped = gzipSync(bundle.outputFiles[0]!.contents, { level: 9 }).length;
 

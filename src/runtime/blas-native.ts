@@ -1,21 +1,19 @@
 /**
  * The native implementation: OpenBLAS, MKL or Accelerate, called through koffi on the WebAssembly memory itself.
  *
- * Node only; load it by dynamic import. Addresses are passed as plain numbers (base + offset, below 2^53), so a call
+ * Node only; load it by dynamic import. native-library.ts finds and opens the library. Addresses are passed as plain numbers (base + offset, below 2^53), so a call
  * allocates nothing. LAPACK is called by its Fortran symbols, since a distribution's OpenBLAS may come without LAPACKE;
  * it sees our row-major matrices as their transposes, so "lower" here is "U" there. A routine whose symbols are missing
  * falls back to the portable one. Apart from the library's own thread count nothing here is global to the process:
  * every worker thread creates its own `Blas`.
  */
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import koffi, { type LibraryHandle } from "koffi";
 import { ModuleBuilder } from "./assembler.js";
 import type { Allocate, Blas, BlasFunctions } from "./blas.js";
 import { createPortableBlas } from "./blas-portable.js";
 import { double, single } from "./gemm-code.js";
 import { defineMirror, defineTranspose, defineZeroUpper } from "./matrix-moves.js";
-import { betterCore, processorFeatures } from "./openblas-core.js";
+import { deepStack, describe, type Native, openLibrary, symbol, threadSetter } from "./native-library.js";
 import { type LowerProduct, symmetric } from "./symmetric.js";
 
 export interface NativeOptions {
@@ -25,198 +23,9 @@ export interface NativeOptions {
   readonly library?: string;
 }
 
-export interface NativeLibrary {
-  readonly path: string;
-  /** Named by the user, so that failing to load it is an error rather than a reason to look further. */
-  readonly chosen: boolean;
-}
-
-const linuxDirectories = [
-  "/usr/lib/x86_64-linux-gnu",
-  "/usr/lib/aarch64-linux-gnu",
-  "/usr/lib/arm-linux-gnueabihf",
-  "/usr/lib/riscv64-linux-gnu",
-  "/usr/lib64",
-  "/usr/lib",
-  "/usr/local/lib64",
-  "/usr/local/lib",
-  "/opt/OpenBLAS/lib",
-];
-const linuxNames = [
-  "libopenblas.so.0",
-  "libopenblasp.so.0",
-  "libopenblaso.so.0",
-  "libopenblas.so.3",
-  "libopenblas.so",
-];
-const mklDirectories = ["/opt/intel/oneapi/mkl/latest/lib/intel64", "/opt/intel/oneapi/mkl/latest/lib"];
-const mklNames = ["libmkl_rt.so.2", "libmkl_rt.so.1", "libmkl_rt.so"];
-
-function join2(directories: readonly string[], names: readonly string[]): string[] {
-  return directories.flatMap((directory) => names.map((name) => join(directory, name)));
-}
-
-/** Places to look, best first; bare names go to the system's loader. */
-function candidates(): string[] {
-  const conda = process.env.CONDA_PREFIX;
-  const prefix = conda === undefined || conda === "" ? [] : [conda];
-  const listed = (variable: string) => (process.env[variable] ?? "").split(delimiter).filter(Boolean);
-  if (process.platform === "darwin")
-    return [
-      "/System/Library/Frameworks/Accelerate.framework/Accelerate",
-      "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
-      "/usr/local/opt/openblas/lib/libopenblas.dylib",
-      ...prefix.map((root) => join(root, "lib", "libopenblas.dylib")),
-    ];
-  if (process.platform === "win32")
-    return [
-      ...join2(
-        [...prefix.map((root) => join(root, "Library", "bin")), ...listed("PATH")],
-        ["libopenblas.dll", "openblas.dll", "mkl_rt.2.dll"],
-      ),
-      "libopenblas.dll",
-    ];
-  const own = prefix.map((root) => join(root, "lib"));
-  return [
-    ...join2([...listed("LD_LIBRARY_PATH"), ...own, ...linuxDirectories], linuxNames),
-    "libopenblas.so.0",
-    ...join2([...listed("LD_LIBRARY_PATH"), ...own, ...mklDirectories, ...linuxDirectories], mklNames),
-    "libmkl_rt.so",
-  ];
-}
-
-/** Whether a candidate may be there. Accelerate lives in the system's cache, not in the file system. */
-function present(path: string): boolean {
-  return path.endsWith("/Accelerate") || existsSync(path);
-}
-
-function requested(options: { library?: string }): string | undefined {
-  const name = options.library ?? process.env.THALWEG_BLAS;
-  return name === undefined || name === "" || name === "native" ? undefined : name;
-}
-
-/**
- * The library that `createNativeBlas` uses: one that loads and has the functions, or the one that the user names, as
- * it is. It is opened (a few milliseconds) and stays so. `undefined`: there is none, or `THALWEG_BLAS` is `portable`
- * or `none`.
- */
-export function findNativeLibrary(options: { library?: string } = {}): NativeLibrary | undefined {
-  const wanted = requested(options);
-  if (wanted === "portable" || wanted === "none") return undefined;
-  if (wanted !== undefined) return { path: wanted, chosen: true };
-  const found = search();
-  return found && { path: found.path, chosen: false };
-}
-
-/**
- * koffi calls C on a stack of its own, 2 MiB by default; OpenBLAS's parallel LU takes 0.5 MiB a level of its recursion.
- * The size is fixed once any library is loaded, perhaps by somebody else.
- */
-const deepStack = (() => {
-  const bytes = 16 * 2 ** 20;
-  try {
-    koffi.config({ sync_stack_size: bytes });
-  } catch {
-    // Too late to change it; what is there may do.
-  }
-  return (koffi.config().sync_stack_size ?? 0) >= bytes;
-})();
-
-const loaded = new Map<string, LibraryHandle>();
-
-function load(path: string): LibraryHandle {
-  const known = loaded.get(path);
-  if (known) return known;
-  const library = withSuitableKernels(path, koffi.load(path));
-  loaded.set(path, library);
-  return library;
-}
-
-/** Opens OpenBLAS again under OPENBLAS_CORETYPE where it chose kernels far below what the processor can do. */
-function withSuitableKernels(path: string, library: LibraryHandle): LibraryHandle {
-  if (process.env.OPENBLAS_CORETYPE) return library;
-  const chosen = symbol(library, "openblas_get_corename", "str", []) as (() => string) | undefined;
-  const better = chosen && betterCore(chosen(), processorFeatures());
-  if (better === undefined) return library;
-  // The library reads the variable once, when it is opened.
-  library.unload();
-  process.env.OPENBLAS_CORETYPE = better;
-  try {
-    return koffi.load(path);
-  } finally {
-    delete process.env.OPENBLAS_CORETYPE;
-  }
-}
-
-const advice =
-  "Give the path of a shared library with the CBLAS interface and 32-bit integers (OpenBLAS's libopenblas.so.0, MKL's libmkl_rt.so, Accelerate), or set THALWEG_BLAS=portable to do without one.";
-
-type Native = (...values: number[]) => number;
-interface Loaded {
-  readonly path: string;
-  readonly library: LibraryHandle;
-  /** OpenBLAS's configuration string. */
-  readonly configuration: string | undefined;
-}
-
-function symbol(
-  library: LibraryHandle,
-  name: string,
-  result: string,
-  parameters: string[],
-): Native | undefined {
-  try {
-    return library.func(name, result, parameters) as Native;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Why a library cannot be used, or what it is. */
-function inspect(path: string): Loaded | string {
-  let library: LibraryHandle;
-  try {
-    library = load(path);
-  } catch (error) {
-    return `it cannot be loaded (${error instanceof Error ? error.message : String(error)})`;
-  }
-  try {
-    library.symbol("cblas_sgemm");
-  } catch {
-    return "it has no function cblas_sgemm";
-  }
-  const configuration = symbol(library, "openblas_get_config", "str", []) as (() => string) | undefined;
-  const text = configuration?.();
-  if (text?.includes("USE64BITINT"))
-    return "it is built with 64-bit integers (ILP64), and 32-bit ones are needed";
-  return { path, library, configuration: text };
-}
-
-function open(options: NativeOptions): Loaded | undefined {
-  const wanted = requested(options);
-  if (wanted === "portable" || wanted === "none") return undefined;
-  if (wanted !== undefined) {
-    const result = inspect(wanted);
-    if (typeof result !== "string") return result;
-    const origin = wanted === process.env.THALWEG_BLAS ? "THALWEG_BLAS" : "The option `library`";
-    throw new Error(`${origin} names "${wanted}", which is no usable BLAS: ${result}. ${advice}`);
-  }
-  return search();
-}
-
-/** The first candidate that can be used. */
-function search(): Loaded | undefined {
-  for (const path of candidates()) {
-    if (/[/\\]/.test(path) && !present(path)) continue;
-    const result = inspect(path);
-    if (typeof result !== "string") return result;
-  }
-  return undefined;
-}
-
 /** The native BLAS on `memory`, or `undefined` when there is none or `THALWEG_BLAS` disables it. */
 export function createNativeBlas(memory: WebAssembly.Memory, options: NativeOptions): Blas | undefined {
-  const found = open(options);
+  const found = openLibrary(options);
   if (!found) return undefined;
   const shared = memory.buffer instanceof SharedArrayBuffer;
   const triangles = triangleKernels(memory, shared);
@@ -270,28 +79,6 @@ function triangleKernels(memory: WebAssembly.Memory, shared: boolean): TriangleK
   }
   const module = new WebAssembly.Module(builder.toBytes());
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as TriangleKernels;
-}
-
-function threadSetter({ library }: Loaded): ((count: number) => void) | undefined {
-  for (const name of ["openblas_set_num_threads", "MKL_Set_Num_Threads"]) {
-    const set = symbol(library, name, "void", ["int"]);
-    if (set) return (count) => void set(Math.max(1, Math.floor(count)));
-  }
-  return undefined;
-}
-
-function describe({ path, library, configuration }: Loaded): string {
-  if (configuration !== undefined) {
-    const version = /OpenBLAS\s+(\S+)/.exec(configuration)?.[1] ?? "";
-    const core = symbol(library, "openblas_get_corename", "str", []) as (() => string) | undefined;
-    const parallel = symbol(library, "openblas_get_parallel", "int", []);
-    const kind = ["one thread only", "pthreads", "OpenMP"][parallel?.() ?? -1];
-    return [`OpenBLAS ${version}`, core ? `${core()} kernels` : undefined, kind, path]
-      .filter((part) => part !== undefined)
-      .join(", ");
-  }
-  if (path.endsWith("/Accelerate")) return "Apple Accelerate";
-  return /mkl/i.test(path) ? `Intel MKL, ${path}` : path;
 }
 
 const rowMajor = 101;

@@ -2,7 +2,7 @@
 import type { Blas } from "./blas.js";
 import { createPortableBlas, hasRelaxedSimd } from "./blas-portable.js";
 import { type Clock, type ClockName, clocks } from "./clock.js";
-import { packingBytes } from "./gemm-portable.js";
+import { packingBytes } from "./gemm-workspace.js";
 import { useFusedMultiplyAdd } from "./math.js";
 import { createMemory, type Memory } from "./memory.js";
 import { controlBytes, type Team } from "./team.js";
@@ -89,10 +89,12 @@ async function defaultThreads(): Promise<number> {
 }
 
 async function loadNative(memory: Memory): Promise<{ blas: Blas; path: string } | undefined> {
-  const { createNativeBlas, findNativeLibrary } = await import("./blas-native.js");
+  const { findNativeLibrary } = await import("./native-library.js");
   const found = findNativeLibrary();
-  const blas = found && createNativeBlas(memory.memory, { allocate: memory.allocate, library: found.path });
-  return blas && found ? { blas, path: found.path } : undefined;
+  if (!found) return undefined;
+  const { createNativeBlas } = await import("./blas-native.js");
+  const blas = createNativeBlas(memory.memory, { allocate: memory.allocate, library: found.path });
+  return blas && { blas, path: found.path };
 }
 
 async function startTeam(memory: Memory, threads: number, library: string | undefined): Promise<Team> {

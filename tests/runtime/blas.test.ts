@@ -5,9 +5,10 @@ import fc from "fast-check";
 import { EVD, inverse, Matrix, QrDecomposition } from "ml-matrix";
 import { describe, expect, test } from "vitest";
 import type { Blas } from "../../src/runtime/blas.js";
-import { createNativeBlas, findNativeLibrary } from "../../src/runtime/blas-native.js";
+import { createNativeBlas } from "../../src/runtime/blas-native.js";
 import { createPortableBlas } from "../../src/runtime/blas-portable.js";
 import { enableRelaxedSimd } from "../../src/runtime/blas-relaxed.js";
+import { findNativeLibrary } from "../../src/runtime/native-library.js";
 import { triangleSpares } from "../../src/runtime/symmetric.js";
 
 const relaxed = enableRelaxedSimd();
