@@ -2,147 +2,19 @@
  * Matrix products in WebAssembly SIMD, generated for one memory.
  *
  * The scheme is Goto's: blocks of B (kc×nc) and A (mc×kc) are copied into panels (gemm-pack.ts) that a micro-kernel
- * (gemm-kernel.ts) reads in order. Small products and thin ones skip the copying.
+ * (gemm-kernel.ts) reads in order. Small products skip the copying, and so do those with one row (gemm-row.ts).
  *
  * Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
  */
 import type { FunctionRef, Local, ModuleBuilder } from "./assembler.js";
 import { gemmSignature } from "./blas.js";
-import { advance, advanceBy, constant, define, i32s, type Kind } from "./gemm-code.js";
+import { advance, advanceBy, constant, define, type Kind } from "./gemm-code.js";
 import { type Access, panelKernel, rowsOfBlock } from "./gemm-kernel.js";
 import { copyKernel, type Other, packKernel } from "./gemm-pack.js";
+import { scaleKernel, touchKernel } from "./gemm-result.js";
+import { emitRowProduct } from "./gemm-row.js";
 import { defineRowTimesMatrix, defineRowTimesTransposed } from "./gemm-vector.js";
-
-/**
- * A packed block: rows of A and depth (in the L2 cache), and how many bytes a row of B's block takes (in L3; a panel of
- * it, two vectors wide, in L1).
- */
-const blocking = { mc: 120, kc: 512, rowBytes: 4096 } as const;
-/** α and β, what the operands are combined with, then the blocks of A and B; a block is rounded up to whole panels. */
-const second = {
-  a: { distance: 16, factor: 32 },
-  b: { distance: 20, factor: 40 },
-  c: { distance: 24, factor: 48, beta: 56, sums: 128 },
-} as const;
-const touched = 64;
-const blockOfA = 128 + 3 * 64;
-const blockOfB = blockOfA + (blocking.mc + 8) * blocking.kc * 8;
-
-/** Bytes that the packed blocks of one instance take. */
-export const packingBytes = blockOfB + (blocking.rowBytes + 64) * blocking.kc;
-
-/** C = β C over m×n, without reading C when β = 0: (m, n, β, c, cStride). */
-function scaleKernel(builder: ModuleBuilder, kind: Kind): FunctionRef {
-  return builder.define(["i32", "i32", kind.scalar, "i32", "i32"], [], (code, m, n, beta, c, cStride) => {
-    const i = code.local("i32");
-    const j = code.local("i32");
-    const target = code.local("i32");
-    code.get(beta!);
-    constant(code, kind, 1);
-    code.emit(`${kind.scalar}.eq`);
-    code.if(() => code.return());
-    code.for(i, { constant: 0 }, m!, 1, () => {
-      code.get(beta!);
-      constant(code, kind, 0);
-      code.emit(`${kind.scalar}.eq`);
-      code.if(
-        () => {
-          code.get(c!);
-          code.i32(0);
-          code.get(n!);
-          code.i32(kind.shift);
-          code.emit("i32.shl");
-          code.fill();
-        },
-        () => {
-          code.get(c!);
-          code.set(target);
-          code.for(j, { constant: 0 }, n!, 1, () => {
-            code.get(target);
-            code.get(target);
-            code.memory(`${kind.scalar}.load`);
-            code.get(beta!);
-            code.emit(`${kind.scalar}.mul`);
-            code.memory(`${kind.scalar}.store`);
-            advance(code, target, kind.size);
-          });
-        },
-      );
-      advanceBy(code, c!, cStride!);
-    });
-  });
-}
-
-/**
- * Reads a line of C after the other, in order, so that they are near when the micro-kernel asks for them: it takes a
- * few of a row at a time, which no prefetcher follows. (rows, bytes, c, cStride)
- */
-function touchKernel(builder: ModuleBuilder, workspace: number): FunctionRef {
-  return builder.define(i32s(4), [], (code, rows, bytes, c, cStride) => {
-    const [row, offset, sum] = [code.local("i32"), code.local("i32"), code.local("i32")];
-    code.for(row, { constant: 0 }, rows!, 1, () => {
-      code.for(offset, { constant: 0 }, bytes!, 64, () => {
-        code.get(sum);
-        code.get(c!);
-        code.get(offset);
-        code.emit("i32.add");
-        code.memory("i32.load");
-        code.emit("i32.add");
-        code.set(sum);
-      });
-      advanceBy(code, c!, cStride!);
-    });
-    // The sum is written down so that nobody leaves the loads out.
-    code.i32(workspace);
-    code.get(sum);
-    code.memory("i32.store", touched);
-  });
-}
-
-/**
- * Defines and exports `spair` or `dpair`: what the next products combine their operands with,
- *
- *     C ← α op(A + f_A A′) op(B + f_B B′) + β C   and   C′ ← f_C (the same product) + β_C C′
- *
- * (to A′, f_A, to B′, f_B, to C′, f_C, β_C) with A′ so many bytes behind A, in the same strides; 0 bytes: none. For
- * products whose operands are all packed, columns whole panels, and depth one block (`pairs`).
- */
-function definePair(builder: ModuleBuilder, kind: Kind, workspace: number): void {
-  const { scalar } = kind;
-  builder.define(
-    ["i32", scalar, "i32", scalar, "i32", scalar, scalar],
-    [],
-    (code, toA, factorA, toB, factorB, toC, factorC, betaC) => {
-      const store = (offset: number, type: "i32" | typeof scalar, value: Local) => {
-        code.i32(workspace);
-        code.get(value);
-        code.memory(`${type}.store`, offset);
-      };
-      store(second.a.distance, "i32", toA!);
-      store(second.a.factor, scalar, factorA!);
-      store(second.b.distance, "i32", toB!);
-      store(second.b.factor, scalar, factorB!);
-      store(second.c.distance, "i32", toC!);
-      store(second.c.factor, scalar, factorC!);
-      store(second.c.beta, scalar, betaC!);
-    },
-    `${kind.prefix}pair`,
-  );
-}
-
-/** What `definePair` defines. */
-export type Pair = (
-  toA: number,
-  factorA: number,
-  toB: number,
-  factorB: number,
-  toC: number,
-  factorC: number,
-  betaC: number,
-) => void;
-
-/** What products with pairs ask of their sizes. */
-export const pairs = { atMost: blocking.kc, columns: 8 } as const;
+import { blocking, blockOfA, blockOfB, definePair, second } from "./gemm-workspace.js";
 
 /** Defines and exports `sgemm` or `dgemm`, and what belongs to it; `workspace` is the address of `packingBytes` bytes. */
 export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, workspace: number): FunctionRef {
@@ -218,121 +90,28 @@ export function defineGemm(builder: ModuleBuilder, kind: Kind, fma: boolean, wor
         code.return();
       });
 
-      // A column of C that lies contiguous is the row Cᵀ = op(B)ᵀ op(A)ᵀ.
-      code.get(n!);
-      code.i32(1);
-      code.emit("i32.eq");
-      code.get(ldc!);
-      code.i32(1);
-      code.emit("i32.eq", "i32.and");
-      code.if(() => {
-        const exchange = (first: Local, second: Local, negate = false) => {
-          code.get(first);
-          if (negate) code.emit("i32.eqz");
-          code.get(second);
-          if (negate) code.emit("i32.eqz");
-          code.set(first);
-          code.set(second);
-        };
-        exchange(transA!, transB!, true);
-        exchange(m!, n!);
-        exchange(a!, b!);
-        exchange(aStride, bStride);
-      });
-      code.get(m!);
-      code.i32(1);
-      code.emit("i32.eq");
-      code.if(() => {
-        const step = define(code, "i32", () => {
-          code.get(aStride);
-          code.i32(size);
-          code.get(transA!);
-          code.emit("select");
-        });
-        code.get(transB!);
-        code.if(
-          () => {
-            // Inner products, over as much of k as the block of A has room for.
-            const limit = mc * kc;
-            const [left, depths, row] = [k!, code.local("i32"), code.local("i32")];
-            const currentBeta = define(code, kind.scalar, () => code.get(beta));
-            code.loop((again) => {
-              code.get(left);
-              code.i32(limit);
-              code.get(left);
-              code.i32(limit);
-              code.emit("i32.lt_s", "select");
-              code.set(depths);
-              code.get(a!);
-              code.set(row);
-              code.get(step);
-              code.i32(size);
-              code.emit("i32.ne");
-              code.if(() => {
-                code.i32(packedA);
-                code.set(row);
-                code.i32(1);
-                for (const argument of [depths, a!, step, step, row]) code.get(argument);
-                code.i32(0);
-                code.i32(size);
-                code.call(copy);
-              });
-              for (const argument of [n!, depths, alpha, row, b!, bStride, currentBeta, c!])
-                code.get(argument);
-              code.call(rowTimesTransposed);
-              constant(code, kind, 1);
-              code.set(currentBeta);
-              code.get(a!);
-              code.get(depths);
-              code.get(step);
-              code.emit("i32.mul", "i32.add");
-              code.set(a!);
-              code.get(b!);
-              code.get(depths);
-              code.i32(shift);
-              code.emit("i32.shl", "i32.add");
-              code.set(b!);
-              code.get(left);
-              code.get(depths);
-              code.emit("i32.sub");
-              code.tee(left);
-              code.branchIf(again);
-            });
-            code.return();
-          },
-          () => {
-            // Whole vectors by rows of B; the few columns behind them go the general way.
-            code.get(n!);
-            code.i32(8 * nr);
-            code.emit("i32.ge_s");
-            code.if(() => {
-              const whole = define(code, "i32", () => {
-                code.get(n!);
-                code.i32(-nr);
-                code.emit("i32.and");
-              });
-              for (const argument of [m!, whole, beta, c!, cStride]) code.get(argument);
-              code.call(scale);
-              for (const argument of [whole, k!, alpha, a!, step, b!, bStride, c!]) code.get(argument);
-              code.call(rowTimesMatrix);
-              code.get(n!);
-              code.get(whole);
-              code.emit("i32.sub");
-              code.tee(n!);
-              code.emit("i32.eqz");
-              code.if(() => code.return());
-              for (const target of [b!, c!]) {
-                code.get(target);
-                code.get(whole);
-                code.i32(shift);
-                code.emit("i32.shl", "i32.add");
-                code.set(target);
-              }
-            });
-          },
-        );
-      });
-
+      emitRowProduct(
+        code,
+        kind,
+        {
+          transA: transA!,
+          transB: transB!,
+          m: m!,
+          n: n!,
+          k: k!,
+          alpha,
+          a: a!,
+          aStride,
+          b: b!,
+          bStride,
+          beta,
+          c: c!,
+          cStride,
+          ldc: ldc!,
+        },
+        { copy, scale, rowTimesMatrix, rowTimesTransposed },
+        { address: packedA, elements: mc * kc },
+      );
       const packB = define(code, "i32", () => {
         code.get(transB!);
         code.get(m!);

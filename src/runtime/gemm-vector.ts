@@ -45,7 +45,7 @@ export function defineRowTimesMatrix(builder: ModuleBuilder, kind: Kind, fma: bo
               code.get(c!);
               code.get(sum);
               code.memory("v128.store", 16 * vector);
-              // Never taken; see gemm-portable.ts.
+              // Never taken; see gemm-kernel.ts.
               if (vector === 0) {
                 code.get(n!);
                 code.i32(0);

@@ -21,7 +21,7 @@
  */
 import type { Gemm } from "./blas.js";
 import type { Kind } from "./gemm-code.js";
-import { type Pair, pairs } from "./gemm-portable.js";
+import { type Pair, pairs } from "./gemm-workspace.js";
 
 /** A matrix in memory: its address and the elements from one row to the next. */
 interface Block {
