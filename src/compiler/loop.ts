@@ -10,7 +10,8 @@
 import type { Code, Local } from "../runtime/assembler.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
-import { type Access, describe, type Node, type Pattern } from "./expression.js";
+import { describe, type Node } from "./expression.js";
+import { type Bound, innerPoints } from "./inner-points.js";
 import type { Kernel, KernelCache } from "./kernel.js";
 import {
   acrossLanes,
@@ -33,6 +34,7 @@ import {
   stagesOf,
   straightLine,
 } from "./loop-plan.js";
+import { overRows } from "./rows.js";
 import type { LoopStep } from "./step.js";
 
 export function loopKernel(loop: LoopStep, cache: KernelCache): Kernel {
@@ -131,11 +133,7 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
     }
 
     // One pass over the inner points of a row. `from`/`to` bound the last axis (in elements).
-    const innerPass = (
-      stage: number,
-      from: Local | { constant: number },
-      to: Local | { constant: number },
-    ) => {
+    const innerPass = (stage: number, from: Bound, to: Bound) => {
       const order = valuesOf(stage);
       const spills = [...spilled.keys()].filter((node) => node.stage === stage);
       const myReduces = reduces.filter((r) => r.input.stage === stage);
@@ -159,72 +157,8 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
         code.set(local);
         registerTails.set(a, local);
       }
-      const at = code.local("i32"); // position along the last axis, in elements
-      const scaled = { 4: code.local("i32"), 8: code.local("i32"), 1: at } as const;
-      const linear = code.local("i32"); // number of the inner point, for scratch and kept sums
-      const middle = inner.slice(0, -1);
-      const indices = middle.map(() => code.local("i32"));
-
-      /** Set while the row is written out: the inner point, known at compile time. */
-      let fixed: { readonly indices: readonly number[]; readonly at: number } | undefined;
-      const fixedOffset = (strides: readonly number[]): number =>
-        [...fixed!.indices, fixed!.at].reduce((sum, index, axis) => sum + index * strides[axis]!, 0);
-      /** Pushes the byte address of an access at the current inner point; what is left to add is returned. */
-      const pushAddress = (access: Access): number => {
-        if (fixed) {
-          code.get(pointer[access.parameter]!);
-          const rest = fixedOffset(access.pattern.inner);
-          if (rest >= 0) return rest;
-          code.i32(rest);
-          code.emit("i32.add");
-          return 0;
-        }
-        const bytes = bytesOf(access.dtype) as 4 | 8;
-        const last = access.pattern.inner.at(-1)!;
-        code.get(pointer[access.parameter]!);
-        if (last === bytes) {
-          code.get(scaled[bytes]);
-          code.emit("i32.add");
-        } else if (last !== 0) {
-          code.get(at);
-          code.i32(last);
-          code.emit("i32.mul", "i32.add");
-        }
-        middle.forEach((_, axis) => {
-          const stride = access.pattern.inner[axis]!;
-          if (stride === 0) return;
-          code.get(indices[axis]!);
-          code.i32(stride);
-          code.emit("i32.mul", "i32.add");
-        });
-        return 0;
-      };
-      /** An address in a local, for accesses of single lanes. */
-      const holdAddress = (access: Access): Local => {
-        const rest = pushAddress(access);
-        const address = code.local("i32");
-        if (rest !== 0) {
-          code.i32(rest);
-          code.emit("i32.add");
-        }
-        code.set(address);
-        return address;
-      };
-      /** Pushes base + linear·bytes of the current point; what is left to add is returned. */
-      const pushLinear = (base: Local, bytes: number, shift = 0): number => {
-        code.get(base);
-        if (fixed)
-          return (
-            (fixed.indices.reduce((sum, index, axis) => sum + index * sizeOf(inner.slice(axis + 1)), 0) +
-              fixed.at) *
-              bytes +
-            shift
-          );
-        code.get(linear);
-        code.i32(bytes);
-        code.emit("i32.mul", "i32.add");
-        return shift;
-      };
+      const points = innerPoints(code, inner, lanes, pointer);
+      const { pushAddress, holdAddress, pushLinear } = points;
       const short =
         !flat && innerSize <= straightLine && (innerSize / lanes + 3) * order.length <= straightLineCode;
       // A maximum that keeps NaN waits a dozen cycles for the one before it. Where a stage has one, its reductions have
@@ -260,20 +194,8 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
           } else if (node.body.kind === "index") {
             const { pattern, offset: constantOffset } = node.body;
             const last = pattern.inner.at(-1)!;
-            code.get(offset[pattern.id]!);
-            if (fixed) code.i32(constantOffset + fixedOffset(pattern.inner));
-            else {
-              code.get(at);
-              code.i32(last);
-              code.emit("i32.mul", "i32.add");
-              middle.forEach((_, axis) => {
-                code.get(indices[axis]!);
-                code.i32(pattern.inner[axis]!);
-                code.emit("i32.mul", "i32.add");
-              });
-              code.i32(constantOffset);
-            }
-            code.emit("i32.add", "i32x4.splat");
+            points.pushIndex(offset[pattern.id]!, pattern, constantOffset);
+            code.emit("i32x4.splat");
             if (mode === "vector" && last !== 0) {
               code.i32x4([0, last, 2 * last, 3 * last]);
               code.emit("i32x4.add");
@@ -342,102 +264,8 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
       const scratchType = (node: Node) => (node.dtype === "bool" ? "i32" : node.dtype);
       const pushScratch = (node: Node): number =>
         pushLinear(scratchBase, bytesOf(node.dtype), spilled.get(node)! * rowBytes);
-      const setScaled = () => {
-        code.get(at);
-        code.i32(2);
-        code.emit("i32.shl");
-        code.set(scaled[4]);
-        if (lanes === 2) {
-          code.get(at);
-          code.i32(3);
-          code.emit("i32.shl");
-          code.set(scaled[8]);
-        }
-        code.get(at);
-        middle.forEach((_, axis) => {
-          code.get(indices[axis]!);
-          code.i32(sizeOf(inner.slice(axis + 1)));
-          code.emit("i32.mul", "i32.add");
-        });
-        code.set(linear);
-      };
-      const alongLast = () => {
-        const vectorEnd = code.local("i32");
-        // Last multiple of the vector length above `from`.
-        const push = (bound: Local | { constant: number }) =>
-          typeof bound === "object" ? code.i32(bound.constant) : code.get(bound);
-        push(from);
-        push(to);
-        push(from);
-        code.emit("i32.sub");
-        code.i32(-lanes);
-        code.emit("i32.and", "i32.add");
-        code.set(vectorEnd);
-        if (others.size > 0) {
-          const pairEnd = code.local("i32");
-          push(from);
-          code.get(vectorEnd);
-          push(from);
-          code.emit("i32.sub");
-          code.i32(-2 * lanes);
-          code.emit("i32.and", "i32.add");
-          code.set(pairEnd);
-          const move = (by: number) => {
-            code.get(at);
-            code.i32(by);
-            code.emit("i32.add");
-            code.set(at);
-          };
-          code.for(at, from, pairEnd, 2 * lanes, () => {
-            setScaled();
-            body("vector");
-            move(lanes);
-            setScaled();
-            body("vector", true);
-            move(-lanes);
-          });
-          code.get(pairEnd);
-          code.set(at);
-          code.for(at, "current", vectorEnd, lanes, () => {
-            setScaled();
-            body("vector");
-          });
-          code.release("i32", pairEnd);
-        } else
-          code.for(at, from, vectorEnd, lanes, () => {
-            setScaled();
-            body("vector");
-          });
-        if (
-          !(typeof from === "object" && typeof to === "object" && (to.constant - from.constant) % lanes === 0)
-        ) {
-          code.get(vectorEnd);
-          code.set(at);
-          code.for(at, "current", to, 1, () => {
-            setScaled();
-            body("lane");
-          });
-        }
-        code.release("i32", vectorEnd);
-      };
-      const nest = (axis: number) => {
-        if (axis === middle.length) alongLast();
-        else code.for(indices[axis]!, { constant: 0 }, { constant: middle[axis]! }, 1, () => nest(axis + 1));
-      };
-      /** The whole row without loops. */
-      const writtenOut = (axis: number, known: readonly number[]) => {
-        if (axis < middle.length) {
-          for (let index = 0; index < middle[axis]!; index++) writtenOut(axis + 1, [...known, index]);
-          return;
-        }
-        const whole = lastExtent - (lastExtent % lanes);
-        for (let position = 0; position < lastExtent; position += position < whole ? lanes : 1) {
-          fixed = { indices: known, at: position };
-          body(position < whole ? "vector" : "lane");
-        }
-      };
-      if (short) writtenOut(0, []);
-      else nest(0);
+      if (short) points.writeOut(body);
+      else points.walk(from, to, others.size > 0, body);
       for (const r of myReduces) {
         const result = value.get(r.result)!;
         const other = others.get(r);
@@ -468,7 +296,7 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
         code.set(register);
         code.release("v128", tail);
       }
-      for (const local of [at, scaled[4], scaled[8], linear, ...indices]) code.release("i32", local);
+      points.release();
     };
 
     const setPointers = () => {
@@ -479,7 +307,7 @@ function writeLoop(plan: LoopPlan, flat: boolean) {
         code.set(pointer[access.parameter]!);
       }
     };
-    const row = (from: Local | { constant: number }, to: Local | { constant: number }) => {
+    const row = (from: Bound, to: Bound) => {
       for (let stage = 0; stage < stages.count; stage++) {
         for (const node of nodes)
           if (node.level === 1 && node.stage === stage && need.has(node) && node.body.kind !== "reduced")
@@ -550,77 +378,4 @@ function fillIdentity(code: Code, address: Local, a: Accumulate, lanes: Lanes): 
     store(code, a.dtype, lanes, "lane");
   });
   code.release("i32", at);
-}
-
-/**
- * for row in [begin, end): keeps each pattern's byte offset of the row in `offset`, moved like an odometer:
- * one addition a row, and a correction where an axis wraps around.
- */
-export function overRows(
-  code: Code,
-  extents: readonly number[],
-  begin: Local,
-  end: Local,
-  patterns: readonly Pattern[],
-  offset: readonly Local[],
-  body: () => void,
-): void {
-  const row = code.local("i32");
-  const index = extents.map(() => code.local("i32"));
-  const rest = code.local("i32");
-  code.get(begin);
-  code.set(rest);
-  for (let axis = extents.length - 1; axis >= 0; axis--) {
-    if (axis === 0) {
-      code.get(rest);
-      code.set(index[0]!);
-      continue;
-    }
-    code.get(rest);
-    code.i32(extents[axis]!);
-    code.emit("i32.rem_u");
-    code.set(index[axis]!);
-    code.get(rest);
-    code.i32(extents[axis]!);
-    code.emit("i32.div_u");
-    code.set(rest);
-  }
-  patterns.forEach((pattern, p) => {
-    code.i32(0);
-    pattern.outer.forEach((stride, axis) => {
-      if (stride === 0) return;
-      code.get(index[axis]!);
-      code.i32(stride);
-      code.emit("i32.mul", "i32.add");
-    });
-    code.set(offset[p]!);
-  });
-  const advance = (axis: number) => {
-    patterns.forEach((pattern, p) => {
-      const wrapped = axis + 1 < extents.length ? extents[axis + 1]! * pattern.outer[axis + 1]! : 0;
-      const delta = pattern.outer[axis]! - wrapped;
-      if (delta === 0) return;
-      code.get(offset[p]!);
-      code.i32(delta);
-      code.emit("i32.add");
-      code.set(offset[p]!);
-    });
-    if (axis === 0) return;
-    code.get(index[axis]!);
-    code.i32(1);
-    code.emit("i32.add");
-    code.tee(index[axis]!);
-    code.i32(extents[axis]!);
-    code.emit("i32.eq");
-    code.if(() => {
-      code.i32(0);
-      code.set(index[axis]!);
-      advance(axis - 1);
-    });
-  };
-  code.for(row, begin, end, 1, () => {
-    body();
-    advance(extents.length - 1);
-  });
-  for (const local of [row, rest, ...index]) code.release("i32", local);
 }

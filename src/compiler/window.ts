@@ -6,8 +6,8 @@ import { type Access, describe, Expressions, layoutsOf, type Node, type Pattern 
 import type { Kernel, KernelCache } from "./kernel.js";
 import { apply, combine, type Lanes, load, loadStrided, pushIdentity, pushNumber, store } from "./lanes.js";
 import { collapse, type Layout } from "./layout.js";
-import { overRows } from "./loop.js";
 import { straightLine } from "./loop-plan.js";
+import { overRows } from "./rows.js";
 import type { Reduction, WindowStep } from "./step.js";
 
 interface WindowPlan {
