@@ -121,3 +121,20 @@ export function collapse(
   });
   return { shape: extents, strides };
 }
+
+/** How a [..., rows, columns] layout is passed to a matrix product. */
+export interface MatrixForm {
+  readonly transposed: boolean;
+  /** Elements between rows (or columns, when transposed). */
+  readonly leading: number;
+}
+export function matrixForm(layout: Layout): MatrixForm | undefined {
+  const rank = layout.shape.length;
+  const [rows, columns] = [layout.shape[rank - 2]!, layout.shape[rank - 1]!];
+  const [rowStride, columnStride] = [layout.strides[rank - 2]!, layout.strides[rank - 1]!];
+  if ((columnStride === 1 || columns === 1) && (rowStride >= columns || rows === 1))
+    return { transposed: false, leading: rows === 1 ? Math.max(1, columns) : rowStride };
+  if ((rowStride === 1 || rows === 1) && (columnStride >= rows || columns === 1))
+    return { transposed: true, leading: columns === 1 ? Math.max(1, rows) : columnStride };
+  return undefined;
+}

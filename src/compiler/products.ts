@@ -3,9 +3,8 @@ import type { Code, FunctionRef, Local } from "../runtime/assembler.js";
 import { triangleSpares } from "../runtime/symmetric.js";
 import { bytesOf } from "../tensor/dtype.js";
 import { sizeOf } from "../tensor/shape.js";
-import { collapse, contiguous } from "./layout.js";
+import { collapse, contiguous, matrixForm } from "./layout.js";
 import { overRows } from "./rows.js";
-import { matrixForm } from "./schedule.js";
 import { addThread, pushRange } from "./sharing.js";
 import type { ConvStep, DotStep } from "./step.js";
 

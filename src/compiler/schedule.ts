@@ -9,9 +9,11 @@
 import type { DType } from "../tensor/dtype.js";
 import type { Op, Window } from "../tensor/op.js";
 import { type Program, reachable } from "../tensor/program.js";
-import { type Shape, sameShape, sizeOf } from "../tensor/shape.js";
+import { type Shape, sizeOf } from "../tensor/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { contiguous, isContiguous, isViewKind, type Layout, type ViewOp, view } from "./layout.js";
+import { createLoops } from "./join.js";
+import { contiguous, isContiguous, type Layout, matrixForm } from "./layout.js";
+import { lower, NeedsCopy } from "./lower.js";
 import {
   chooseAccumulations,
   chooseConvolutions,
@@ -23,13 +25,8 @@ import {
 import {
   type ConvStep,
   type DotStep,
-  type ElementwiseOp,
-  innerAxesOf,
-  isRowLayout,
-  type LoopOutput,
   type LoopStep,
   livesIn,
-  loadsOf,
   type Operand,
   ownerOf,
   type PlainOp,
@@ -53,15 +50,6 @@ export interface Schedule {
   readonly constants: ReadonlyMap<Root, Tensor>;
 }
 
-/** Bound on the loads and stores of one loop; engines allow a function 1000 parameters. */
-const loopLimit = 500;
-
-class NeedsCopy extends Error {
-  constructor(readonly tensor: Tensor) {
-    super("a view that strides cannot express");
-  }
-}
-
 export function schedule(program: Program): Schedule {
   const order = reachable(program.outputs);
   const rootOf = new Map<Tensor, Root>();
@@ -69,7 +57,6 @@ export function schedule(program: Program): Schedule {
   const steps: Step[] = [];
   const roots: Root[] = [];
   const constants = new Map<Root, Tensor>();
-  const loopsReading = new Map<Root, LoopStep[]>();
   const isOutput = new Set(program.outputs);
 
   const newRoot = (tensor: { dtype: DType; shape: Shape }): Root => {
@@ -77,7 +64,6 @@ export function schedule(program: Program): Schedule {
     roots.push(root);
     return root;
   };
-  const sequence = (root: Root): number => stepOf.get(root)?.order ?? -1;
   const inputs = program.inputs.map((tensor) => {
     const root = newRoot(tensor);
     rootOf.set(tensor, root);
@@ -88,96 +74,14 @@ export function schedule(program: Program): Schedule {
   const needsMemory = chooseRoots(order, isOutput, accumulates);
   const { patchesOnly, foldedOnly } = chooseConvolutions(order, isOutput);
 
-  // ------------------------------------------------------------------ expressions
+  const placed = { steps, rootOf, stepOf };
+  const { addLoop, join } = createLoops(placed);
 
-  interface Through {
-    readonly op: ViewOp;
-    readonly source: Tensor;
-  }
-  /** The value of `tensor`, seen through views (innermost first), as an expression of loads. */
-  const lower = (tensor: Tensor, views: readonly Through[], loop?: LoopStep): Value => {
-    const layoutThrough = (shape: Shape): Layout => {
-      let layout = contiguous(shape);
-      for (const { op, source } of views) {
-        const next = view(layout, op);
-        if (!next) throw new NeedsCopy(source);
-        layout = next;
-      }
-      return layout;
-    };
-    const root = rootOf.get(tensor);
-    if (root) {
-      const layout = layoutThrough(tensor.shape);
-      const own = loop?.outputs.find((output) => output.root === root);
-      // Not from memory that this very loop fills: a concatenation whose parts are its outputs.
-      if (!own && loop && sequence(root) >= loop.order) throw new CannotJoin();
-      if (!own || !loop) return { kind: "load", root, layout };
-      if (own.kind === "wide" && sizeOf(own.layout.shape) !== root.size) throw new CannotJoin();
-      if (own.kind === "wide" && layout.offset === 0 && isContiguous(layout))
-        return { kind: "local", root, dtype: root.dtype };
-      if ((own.kind === "row" || own.kind === "rowReduce") && isRowLayout(layout, loop))
-        return { kind: "local", root, dtype: root.dtype };
-      throw new CannotJoin();
-    }
-    if (isViewKind(tensor.op)) {
-      const source = tensor.inputs[0]!;
-      return lower(source, [{ op: tensor.op, source }, ...views], loop);
-    }
-    const { op, dtype } = tensor;
-    switch (op.kind) {
-      case "fill":
-        return { kind: "number", dtype, value: op.value };
-      case "iota": {
-        const shape = tensor.shape;
-        const start: Layout = {
-          shape,
-          offset: 0,
-          strides: shape.map((_, axis) => (axis === op.axis ? 1 : 0)),
-        };
-        let layout = start;
-        for (const { op: viewOp, source } of views) {
-          const next = view(layout, viewOp);
-          if (!next) throw new NeedsCopy(source);
-          layout = next;
-        }
-        return { kind: "index", dtype, layout };
-      }
-      case "random": {
-        const key = tensor.inputs[0]!;
-        const domain = views.at(-1) ? layoutThrough(tensor.shape).shape : tensor.shape;
-        const word = (index: number): Value => {
-          const scalar = key.slice(0, index, index + 1).reshape([]);
-          const stretch: Through[] =
-            domain.length === 0
-              ? []
-              : [
-                  { op: { kind: "reshape", shape: domain.map(() => 1) }, source: scalar },
-                  { op: { kind: "expand", shape: domain }, source: scalar },
-                ];
-          return lower(scalar, stretch, loop);
-        };
-        return {
-          kind: "random",
-          dtype,
-          stream: op.stream,
-          key: [word(0), word(1)],
-          layout: layoutThrough(tensor.shape),
-        };
-      }
-      default:
-        return {
-          kind: "apply",
-          dtype,
-          op: op as ElementwiseOp,
-          inputs: tensor.inputs.map((operand) => lower(operand, views, loop)),
-        };
-    }
-  };
-  /** Repeats `attempt`, giving memory to tensors whose views cannot be followed. */
-  const withCopies = <T>(attempt: () => T): T => {
+  /** The value of a tensor; tensors whose views cannot be followed are given memory. */
+  const lowered = (tensor: Tensor): Value => {
     for (;;) {
       try {
-        return attempt();
+        return lower(placed, tensor, []);
       } catch (error) {
         if (!(error instanceof NeedsCopy)) throw error;
         materialize(error.tensor);
@@ -188,7 +92,7 @@ export function schedule(program: Program): Schedule {
   const materialize = (tensor: Tensor): Root => {
     if (rootOf.has(tensor))
       throw new Error(`compiler: ${tensor} has memory, yet its view cannot be followed`);
-    const value = withCopies(() => lower(tensor, []));
+    const value = lowered(tensor);
     const root = newRoot(tensor);
     addLoop(tensor.shape, 0, { kind: "wide", root, value, layout: contiguous(tensor.shape) });
     rootOf.set(tensor, root);
@@ -197,89 +101,8 @@ export function schedule(program: Program): Schedule {
 
   // ------------------------------------------------------------------ loops
 
-  const addLoop = (domain: Shape, innerAxes: number, output: LoopOutput): LoopStep => {
-    const loop: LoopStep = {
-      kind: "loop",
-      order: steps.length,
-      domain,
-      innerAxes,
-      outputs: [],
-      reads: new Set(),
-    };
-    steps.push(loop);
-    addOutput(loop, output);
-    return loop;
-  };
-  const accessesOf = new Map<LoopStep, number>();
-  const addOutput = (loop: LoopStep, output: LoopOutput) => {
-    loop.outputs.push(output);
-    accessesOf.set(loop, (accessesOf.get(loop) ?? 0) + 1 + loadsOf(output.value));
-    if (!stepOf.has(output.root) || output.kind !== "wide" || isContiguous(output.layout))
-      stepOf.set(output.root, loop);
-    for (const root of readsOf(output.value)) {
-      if (loop.reads.has(root)) continue;
-      loop.reads.add(root);
-      const list = loopsReading.get(root);
-      if (list) list.push(loop);
-      else loopsReading.set(root, [loop]);
-    }
-  };
-  /** Loops that may take a root that reads `reads`, best first: the one that makes its newest input, then sharers. */
-  const candidates = (reads: readonly Root[], size: number): LoopStep[] => {
-    const newest = reads.reduce((max, root) => Math.max(max, sequence(root)), -1);
-    const found = new Set<LoopStep>();
-    const producer = steps[newest];
-    if (producer?.kind === "loop") found.add(producer);
-    for (const root of reads) {
-      if (root.size < Math.min(64, size)) continue;
-      for (const loop of loopsReading.get(root)?.slice(-4) ?? []) if (loop.order > newest) found.add(loop);
-    }
-    return [...found].sort((a, b) => (a === producer ? -1 : b === producer ? 1 : b.order - a.order));
-  };
-  /** Tries to add a root to an existing loop; `shape` is the shape of the value before any reduction. */
-  const join = (
-    tensor: Tensor,
-    source: Tensor,
-    root: Root,
-    make: (loop: LoopStep, rows: boolean) => ((value: Value) => LoopOutput) | undefined,
-    reads: readonly Root[],
-  ): boolean => {
-    const size = source.size;
-    for (const loop of candidates(reads, size)) {
-      if (accessesOf.get(loop)! > loopLimit) continue;
-      const outer = loop.domain.slice(0, loop.domain.length - loop.innerAxes);
-      for (const rows of [false, true]) {
-        if (rows && (loop.innerAxes === 0 || sizeOf(outer) !== size)) continue;
-        if (!rows && sizeOf(loop.domain) !== size) continue;
-        const savedInner = loop.innerAxes;
-        const output = make(loop, rows);
-        if (!output) continue;
-        const stretched = [...outer, ...new Array<number>(loop.innerAxes).fill(1)];
-        const steps: Through[] = rows
-          ? [
-              { op: { kind: "reshape", shape: stretched }, source },
-              { op: { kind: "expand", shape: loop.domain }, source },
-            ]
-          : [{ op: { kind: "reshape", shape: loop.domain }, source }];
-        try {
-          const value = lower(source, sameShape(source.shape, loop.domain) && !rows ? [] : steps, loop);
-          const added = output(value);
-          if (innerAxesOf({ ...loop, outputs: [...loop.outputs, added] }) === undefined)
-            throw new CannotJoin();
-          addOutput(loop, added);
-          rootOf.set(tensor, root);
-          return true;
-        } catch (error) {
-          loop.innerAxes = savedInner;
-          if (!(error instanceof CannotJoin || error instanceof NeedsCopy)) throw error;
-        }
-      }
-    }
-    return false;
-  };
-
   const placeElementwise = (tensor: Tensor) => {
-    const value = withCopies(() => lower(tensor, []));
+    const value = lowered(tensor);
     const root = newRoot(tensor);
     const joined = join(
       tensor,
@@ -311,7 +134,7 @@ export function schedule(program: Program): Schedule {
 
   const placeReduction = (tensor: Tensor, axes: readonly number[], reduction: Reduction) => {
     const source = tensor.inputs[0]!;
-    const value = withCopies(() => lower(source, []));
+    const value = lowered(source);
     const reads = readsOf(value);
     const root = newRoot(tensor);
     const rank = source.rank;
@@ -396,7 +219,7 @@ export function schedule(program: Program): Schedule {
 
   /** The tensor as a view of memory. */
   const operand = (tensor: Tensor): Operand => {
-    const value = withCopies(() => lower(tensor, []));
+    const value = lowered(tensor);
     if (value.kind === "load") return { root: value.root, layout: value.layout };
     const root = materialize(tensor);
     return { root, layout: contiguous(tensor.shape) };
@@ -482,14 +305,14 @@ export function schedule(program: Program): Schedule {
   };
   /** Writes a tensor into part of `target`. */
   const copyInto = (target: Root, layout: Layout, tensor: Tensor) => {
-    const value = withCopies(() => lower(tensor, []));
+    const value = lowered(tensor);
     const step = addLoop(tensor.shape, 0, { kind: "wide", root: target, value, layout });
     stepOf.set(target, step);
   };
 
   const aliased = new Set<Root>();
   const placeConcat = (tensor: Tensor, axis: number) => {
-    const parts = tensor.inputs.map((part) => ({ part, source: withCopies(() => lower(part, [])) }));
+    const parts = tensor.inputs.map((part) => ({ part, source: lowered(part) }));
     const root = newRoot(tensor);
     const whole = contiguous(tensor.shape);
     const inOrder = tensor.shape.slice(0, axis).every((extent) => extent === 1);
@@ -617,7 +440,7 @@ export function schedule(program: Program): Schedule {
     }
     // An input, a constant, a part of another root, or an output twice: copy.
     const root = newRoot(tensor);
-    const value = withCopies(() => lower(tensor, []));
+    const value = lowered(tensor);
     addLoop(tensor.shape, 0, { kind: "wide", root, value, layout: contiguous(tensor.shape) });
     return root;
   });
@@ -629,23 +452,4 @@ export function schedule(program: Program): Schedule {
     outputShapes: program.outputs.map((tensor) => tensor.shape),
     constants,
   };
-}
-
-class CannotJoin extends Error {}
-
-/** How a [..., rows, columns] layout is passed to a matrix product. */
-export interface MatrixForm {
-  readonly transposed: boolean;
-  /** Elements between rows (or columns, when transposed). */
-  readonly leading: number;
-}
-export function matrixForm(layout: Layout): MatrixForm | undefined {
-  const rank = layout.shape.length;
-  const [rows, columns] = [layout.shape[rank - 2]!, layout.shape[rank - 1]!];
-  const [rowStride, columnStride] = [layout.strides[rank - 2]!, layout.strides[rank - 1]!];
-  if ((columnStride === 1 || columns === 1) && (rowStride >= columns || rows === 1))
-    return { transposed: false, leading: rows === 1 ? Math.max(1, columns) : rowStride };
-  if ((rowStride === 1 || rows === 1) && (columnStride >= rows || columns === 1))
-    return { transposed: true, leading: columns === 1 ? Math.max(1, rows) : columnStride };
-  return undefined;
 }
