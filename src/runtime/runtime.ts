@@ -3,9 +3,9 @@ import type { Blas } from "./blas.js";
 import { createPortableBlas, hasRelaxedSimd } from "./blas-portable.js";
 import { type Clock, type ClockName, clocks } from "./clock.js";
 import { packingBytes } from "./gemm-workspace.js";
-import { useFusedMultiplyAdd } from "./math.js";
 import { createMemory, type Memory } from "./memory.js";
 import { controlBytes, type Team } from "./team.js";
+import { useFusedMultiplyAdd } from "./vectors.js";
 
 export interface Runtime extends Memory {
   readonly blas: Blas;

@@ -1,7 +1,7 @@
 /** Elementary functions against series in long integers, at random and at special arguments, with and without fused multiply-add. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { useFusedMultiplyAdd } from "../../src/runtime/math.js";
 import { createRuntime, type Runtime } from "../../src/runtime/runtime.js";
+import { useFusedMultiplyAdd } from "../../src/runtime/vectors.js";
 import { allocate } from "../../src/tensor/dtype.js";
 import { evaluate } from "../../src/tensor/evaluate.js";
 import { trace } from "../../src/tensor/program.js";
