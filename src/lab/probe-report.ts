@@ -32,9 +32,11 @@ export function factsOf({
     ["gradient norm", number(gradientNorm)],
     [
       "noise scale",
-      Number.isFinite(noise.scale)
-        ? `${formatCount(noise.scale)} examples: smaller batches are mostly noise, much larger ones gain little`
-        : "not measurable: the noise of these batches hides the gradient; use larger or more",
+      noise.scale < 2
+        ? "below 2 examples: a single one already shows the gradient"
+        : Number.isFinite(noise.scale)
+          ? `${formatCount(noise.scale)} examples: smaller batches are mostly noise, much larger ones gain little`
+          : "not measurable: the noise of these batches hides the gradient; use larger or more",
     ],
     ["trace", `${number(trace.value)} ± ${number(trace.standardError)}`],
     [
