@@ -256,6 +256,11 @@ describe("thalweg probe", () => {
 });
 
 describe("other commands", () => {
+  it("probe takes a function of its parameters alone as it is", async () => {
+    const { code, stdout } = await thalwegHere(root, ["probe", "quadratic", "--top", "1"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("Hessian of 100 parameters");
+  });
   it("help fits into 80 columns, of every command", async () => {
     for (const args of [[], ["race"], ["train"], ["advise"], ["costs"], ["recommend"], ["meta-train"]]) {
       const { stdout } = await thalwegHere(root, [...args, "--help"]);
