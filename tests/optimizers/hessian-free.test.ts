@@ -51,7 +51,7 @@ describe("a network", () => {
     const iterations = (["none", "empiricalFisher"] as const).map((preconditioner) => {
       const objective = scaled();
       const settings = { preconditioner, damping: 1e-6, preconditionerDraws: 1000, tolerance: 1e-7 };
-      const reports = untilStop(objective, hessianFree.create(settings), 60);
+      const reports = untilStop(objective, hessianFree.create(settings), 200);
       objective.release();
       expect(reports.at(-1)!.stop).toBeDefined();
       // A step's mean, over the last twenty: how many steps it takes depends on the rounding of the first ones, and
