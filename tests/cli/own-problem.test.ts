@@ -36,6 +36,16 @@ export default { name: "line", description: "y = 2x", options: { repeat: positiv
 );
 
 describe("a problem of one's own", () => {
+  it("imports the copy of the package that the command is of, with another beside it or none", () => {
+    const elsewhere = temporaryFolder();
+    mkdirSync(join(elsewhere, "other/node_modules/thalweg"), { recursive: true });
+    writeFileSync(join(elsewhere, "other/node_modules/thalweg/package.json"), '{ "name": "thalweg" }');
+    for (const place of [".", "other"]) {
+      writeFileSync(join(elsewhere, place, "plain.mjs"), readFileSync(join(folder, plain)));
+      const { code, stderr } = thalweg(join(elsewhere, place), ["race", plain, "-o", "sgd", "--seeds", "1"]);
+      expect([code, stderr.includes("error")]).toEqual([0, false]);
+    }
+  });
   it.skipIf(readsTypeScript)("in TypeScript says what this version of Node needs", () => {
     const { code, stderr } = thalweg(folder, ["list", "./ramps.ts"]);
     expect([code, stderr]).toEqual([

@@ -6,7 +6,7 @@
  * Node reads TypeScript itself from version 22.18 on; before, tsx does where the user has it.
  */
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
+import nodeModule, { createRequire, register } from "node:module";
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as v from "valibot";
@@ -50,6 +50,7 @@ export async function importProblem(file: string): Promise<ProblemKind> {
   const path = resolve(file);
   if (!existsSync(path)) throw new UserError(`there is no file "${file}"; give the path of a module`);
   if (/\.[cm]?ts$/.test(path)) await readTypeScript(path);
+  sharePackage();
   const module = (await attempt(file, "cannot be loaded", () => import(pathToFileURL(path).href))) as {
     readonly default?: unknown;
   };
@@ -109,6 +110,29 @@ function rethrown<T>(file: string, what: string, action: () => T): T {
     return action();
   } catch (error) {
     throw explained(file, what, error);
+  }
+}
+
+let shares = false;
+
+/**
+ * Lets modules import this copy of the package, wherever they and it are: to another copy's tensors and layers it is a
+ * stranger, and a command that is installed globally has no copy beside the module.
+ */
+function sharePackage(): void {
+  if (shares) return;
+  shares = true;
+  const parentURL = import.meta.url;
+  const own = /^thalweg(\/|$)/;
+  // Hooks can be in this thread from Node 22.15 on; before, they are a module of their own.
+  if (nodeModule.registerHooks)
+    nodeModule.registerHooks({
+      resolve: (name, context, next) => next(name, own.test(name) ? { ...context, parentURL } : context),
+    });
+  else {
+    const given = `{ ...context, parentURL: ${JSON.stringify(parentURL)} }`;
+    const hook = `export const resolve = (name, context, next) => next(name, ${own}.test(name) ? ${given} : context);`;
+    register(`data:text/javascript,${encodeURIComponent(hook)}`);
   }
 }
 
