@@ -1,7 +1,7 @@
 /** `thalweg noise`: the noise of gradient and curvature by size of batch, and how fast curvature grows stale. */
 import pc from "picocolors";
 import { type FactorDrift, measureDrift } from "../lab/drift.js";
-import { UsageError } from "../lab/errors.js";
+import { UsageError, UserError } from "../lab/errors.js";
 import { formatCount, formatSignificant } from "../lab/format.js";
 import { measureNoise, type NoiseMeasurement } from "../lab/noise.js";
 import { loadProblem } from "../lab/problems/registry.js";
@@ -18,6 +18,10 @@ export async function noise(problemText: string | undefined, flags: NoiseFlags):
     throw new UsageError(`"${problemText}" is given beside --run, which measures the problem it finds`);
   const record = flags.run === undefined ? undefined : readRun(flags.run);
   const problem = await loadProblem(record?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
+  if (problem.defaults.batch === 1)
+    throw new UserError(
+      `${problem.settings.name} is a function of its parameters alone: it has no examples, and so no noise to measure`,
+    );
   const seed = readCount("seed", flags.seed, 0) ?? record?.settings.seed ?? 0;
   const smallest = readCount("smallest", flags.smallest) ?? 8;
   const batches = readCount("batches", flags.batches, 4) ?? 64;
