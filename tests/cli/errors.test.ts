@@ -255,7 +255,12 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
     /THALWEG_THREADS is "two"; use a whole number/,
     { THALWEG_THREADS: "two" },
   ],
-  ["noise where there are no examples", ["noise", "quadratic"], 1, /quadratic is a function .* no examples/],
+  [
+    "noise where there are no examples",
+    ["noise", "quadratic"],
+    1,
+    /quadratic has batches of 1: .* has no examples/,
+  ],
   [
     "Fashion-MNIST that is not there",
     ["train", "fashion-mlp"],
