@@ -61,6 +61,9 @@ function withoutFactors({ method, memory }: MethodCosts, { layers }: Architectur
     : [];
 }
 
+/** No prediction tells times apart that are as near as this to the best: the cheaper step goes first. */
+export const near = 1.02;
+
 /** All methods for which a prior is known. */
 export function rank(context: Context): Ranking {
   const excluded: { method: OptimizerName; because: string }[] = [];
@@ -86,8 +89,9 @@ export function rank(context: Context): Ranking {
     const step = (costs.seconds.total + dataSeconds) / (adam.seconds.total + dataSeconds);
     ranked.push({ method, time: steps * step, steps, step, reasons, costs });
   }
-  ranked.sort((a, b) => a.time - b.time || a.step - b.step);
-  return { ranked, excluded };
+  ranked.sort((a, b) => a.time - b.time);
+  const tied = ranked.filter(({ time }) => time <= near * ranked[0]!.time).sort((a, b) => a.step - b.step);
+  return { ranked: [...tied, ...ranked.slice(tied.length)], excluded };
 }
 
 /** Costs at the settings with which it would be started. */

@@ -6,7 +6,7 @@ import { describeBytes } from "../advisor/costs.js";
 import { findHardware } from "../advisor/hardware.js";
 import { measureHardware } from "../advisor/measure.js";
 import type { Architecture } from "../advisor/model.js";
-import type { Candidate } from "../advisor/ranking.js";
+import { type Candidate, near } from "../advisor/ranking.js";
 import { adviceReport, describeRatio } from "../advisor/report.js";
 import { type Evidence, type Situation, tasks } from "../advisor/situation.js";
 import { UsageError } from "../lab/errors.js";
@@ -155,9 +155,11 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
   print("");
   const [first, second, ...rest] = advice.ranked;
   if (!first) {
-    print(pc.bold("No method fits. What is in the way:"));
-    for (const { method, because } of advice.excluded) say(`${method}: ${because}`);
+    print(pc.bold("No method fits"));
     showChanges(advice, "What would make one fit");
+    print("");
+    print(pc.bold("What is in the way"));
+    for (const { method, because } of advice.excluded) say(`${method}: ${because}`);
     return;
   }
   print(pc.bold(`Use ${first.method}`));
@@ -206,10 +208,9 @@ function show(model: Architecture, situation: Situation, advice: Advice, report:
   if (report !== undefined) print(`report: ${report}`);
 }
 
-/** Predictions as close to each other as these are one. */
 function nextTo(first: Candidate, { method, time }: Candidate): string {
   const percent = Math.ceil(100 * (time / first.time - 1));
-  return percent <= 5
+  return time <= near * first.time
     ? `Or ${method}: within ${Math.max(1, percent)} %, which no prediction tells apart`
     : `Next: ${method}`;
 }
