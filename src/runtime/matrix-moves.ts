@@ -1,6 +1,14 @@
 /** WebAssembly kernels that move the elements of a matrix and compute nothing. */
-import type { FunctionRef, Local, ModuleBuilder } from "./assembler.js";
+import type { Code, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
 import { advance, advanceBy, define, type Kind, multipleOf, shuffleOf } from "./gemm-code.js";
+
+/** A local with the bytes that so many elements take. */
+const bytesOf = (code: Code, kind: Kind, elements: Local): Local =>
+  define(code, "i32", () => {
+    code.get(elements);
+    code.i32(kind.shift);
+    code.emit("i32.shl");
+  });
 
 /** `<prefix>zeroupper(n, a, lda)`: the strict upper triangle of A becomes 0. */
 export function defineZeroUpper(builder: ModuleBuilder, kind: Kind): FunctionRef {
@@ -8,11 +16,7 @@ export function defineZeroUpper(builder: ModuleBuilder, kind: Kind): FunctionRef
     ["i32", "i32", "i32"],
     [],
     (code, n, a, lda) => {
-      const stride = define(code, "i32", () => {
-        code.get(lda!);
-        code.i32(kind.shift);
-        code.emit("i32.shl");
-      });
+      const stride = bytesOf(code, kind, lda!);
       const row = code.local("i32");
       code.for(row, { constant: 1 }, n!, 1, () => {
         code.get(a!);
@@ -133,11 +137,7 @@ export function defineMirror(builder: ModuleBuilder, kind: Kind, transpose: Func
     ["i32", "i32", "i32"],
     [],
     (code, n, a, lda) => {
-      const stride = define(code, "i32", () => {
-        code.get(lda!);
-        code.i32(kind.shift);
-        code.emit("i32.shl");
-      });
+      const stride = bytesOf(code, kind, lda!);
       const [top, left, row, rows, one] = Array.from({ length: 5 }, () => code.local("i32"));
       const element = (i: Local, j: Local) => {
         code.get(a!);

@@ -32,7 +32,7 @@ export function softmaxCrossEntropy({ ignore }: SoftmaxCrossEntropyOptions = {})
     const expected = integer ? outputs.shape.slice(0, -1) : outputs.shape;
     if (outputs.rank < 2 || !sameShape(targets.shape, expected))
       throw new ShapeError(
-        `${name}: logits must be [batch, ..., classes] and ${integer ? "i32 targets [batch, ...]" : `targets i32 [batch, ...], or probabilities of the same shape`}; ` +
+        `${name}: logits must be [batch, ..., classes] and ${integer ? "i32 targets [batch, ...]" : "targets i32 [batch, ...], or probabilities of the same shape"}; ` +
           `they are ${formatShape(outputs.shape)} and ${targets.dtype} ${formatShape(targets.shape)}`,
       );
     return integer;
