@@ -10,16 +10,15 @@ import {
   typicalText,
 } from "../../src/lab/catalogue.js";
 import { families, type Method, type Option, optimizers } from "../../src/optimizers/index.js";
+import { markdownTable, marks } from "../markdown.js";
 
-const begin =
-  "<!-- Made by `npm run docs:optimizers` from the catalogue: what is changed here is overwritten. -->";
-const end = "<!-- End of what is made. -->";
-
-const cell = (text: string) => text.replaceAll("|", "\\|");
+const { begin, end } = marks("docs:optimizers", "the catalogue");
 const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [titles, titles.map(() => "---"), ...rows.map((row) => row.map(cell))]
-    .map((row) => `| ${row.join(" | ")} |`)
-    .join("\n");
+  markdownTable(
+    titles,
+    titles.map(() => "---"),
+    rows,
+  );
 
 /** hessianFree → hessian-free.ts, in which it is defined. */
 const sourceOf = (name: string) => `${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}.ts`;

@@ -10,27 +10,17 @@ import { cellsOf, type SuiteRecord } from "../../src/lab/suite/record.js";
 import { verdict } from "../../src/lab/suite/report.js";
 import { resultsOf } from "../../src/lab/suite/results.js";
 import type { SuiteProblem, SuiteSettings } from "../../src/lab/suite/settings.js";
+import { markdownTable, marks, replaceMade } from "../markdown.js";
 import { expectedOf } from "./expected.js";
 import { type Outcome, outcomeOf, repeated, tally } from "./outcome.js";
 
-const begin =
-  "<!-- Made by `npm run docs:scenarios` from docs/data/suite: what is changed here is overwritten. -->";
-const end = "<!-- End of what is made. -->";
-
-const row = (cells: readonly string[]) =>
-  `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-const table = (titles: readonly string[], align: readonly string[], rows: readonly (readonly string[])[]) =>
-  [row(titles), row(align), ...rows.map(row)].join("\n");
 const seconds = (time: number) => formatSignificant(time, 2);
 const code = (name: string) => `\`${name}\``;
 const list = (names: readonly string[]) => (names.length === 0 ? "none" : names.map(code).join(", "));
 
 /** The page with the suites in the place that is kept for them. @throws Error when there is no such place. */
-export function suiteSection(page: string, suites: readonly SuiteRecord[]): string {
-  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from < 0 || to < from) throw new Error("docs/scenarios.md has no place for the suite");
-  return `${page.slice(0, from + begin.length)}\n\n${describe(suites)}\n\n${page.slice(to)}`;
-}
+export const suiteSection = (page: string, suites: readonly SuiteRecord[]): string =>
+  replaceMade(page, marks("docs:scenarios", "docs/data/suite"), describe(suites));
 
 /** What suites must share to be scored together. */
 const protocol = ({ optimizers, trials, studies }: SuiteSettings) =>
@@ -66,7 +56,7 @@ function describe(suites: readonly SuiteRecord[]): string {
     "",
     "Seconds of steps until the target by the best trial, fastest first; who comes after the limit did not arrive; once: not again on a seed that no trial saw. The second column is the answer of the text's decision procedure (`thalweg recommend`), or its statement on such problems where the procedure has no branch; the last compares the best method that it names with the fastest.",
     "",
-    table(
+    markdownTable(
       ["problem, target, limit", "expected", "measured, seconds", "the expected beside the fastest"],
       ["---", "---", "---", "---"],
       rows.map(({ cells }) => cells),
@@ -88,7 +78,7 @@ function circumstances({ created, environment, settings }: SuiteRecord): string 
 }
 
 const scores = ({ optimizers, problems, baseline }: Standings): string =>
-  table(
+  markdownTable(
     ["place", "optimizer", "B", "95 %", "solved", `time / ${baseline}`],
     ["---:", "---", "---:", "---:", "---:", "---:"],
     optimizers.map(({ optimizer, places: [best, worst], score, interval, solved, baseline: beside }) => [

@@ -125,7 +125,8 @@ function listStudies({ json, ...flags }: StudyFlags): void {
   );
 }
 
-function commandOf({ study: name, extent, seed, engine }: StudySettings): string {
+/** The command that repeats a study. */
+export function commandOf({ study: name, extent, seed, engine }: StudySettings): string {
   return [
     `thalweg study ${name}`,
     ...(extent === "quick" ? ["--quick"] : []),

@@ -39,3 +39,7 @@ export function formatMetric(name: string, value: number): string {
   if (name === "accuracy") return `${(100 * value).toFixed(2).replace(/\.?0+$/, "")} %`;
   return formatSignificant(value, 4);
 }
+
+/** 1 step, 2 steps. */
+export const plural = (count: number, word: string): string =>
+  `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import * as v from "valibot";
 import type { Runtime } from "../runtime/runtime.js";
+import { formatBytes, plural } from "./format.js";
 
 const text = v.pipe(v.string(), v.maxLength(300));
 
@@ -54,3 +55,11 @@ export const describeEnvironment = (runtime: Runtime): Environment => ({
   blas: runtime.blas.description.slice(0, 300),
   threads: runtime.threads,
 });
+
+/** The machine, as pages tell it. */
+export const machineText = ({ processor, processors, memoryBytes, platform }: Machine): string =>
+  `${processor}, ${plural(processors, "processor")}, ${formatBytes(memoryBytes)}, ${platform}`;
+
+/** The linear algebra and the threads, as pages tell them. */
+export const backendText = ({ blas, threads }: Pick<Environment, "blas" | "threads">): string =>
+  `${blas}; ${plural(threads, "thread")}`;

@@ -2,8 +2,8 @@
 import type { CurvatureKind } from "../curvature/products.js";
 import type { Section } from "./account.js";
 import { type Chart, drawChart, escapeText } from "./chart.js";
-import { formatBytes, formatCount, formatSignificant } from "./format.js";
-import type { Environment } from "./machine.js";
+import { formatCount, formatSignificant } from "./format.js";
+import { backendText, type Environment, machineText } from "./machine.js";
 import { document, downloads, sectionTable } from "./page.js";
 import type { Probe } from "./probe.js";
 
@@ -139,8 +139,8 @@ ${sectionTable(eigenvaluesSection(probe))}
 ${sectionTable(layersSection(probe))}
 <h2>Where and how</h2>
 ${pairs([
-  ["Machine", `${environment.processor}, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`],
-  ["Backend", `${environment.blas}; ${formatCount(environment.threads)} threads`],
+  ["Machine", machineText(environment)],
+  ["Backend", backendText(environment)],
   ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
 ])}
 <pre><code>${escapeText(command)}</code></pre>

@@ -3,8 +3,8 @@ import { accountOf, coverageSection, type Section } from "./account.js";
 import { escapeText } from "./chart.js";
 import { coloursOf } from "./colours.js";
 import { thin } from "./curves.js";
-import { formatBytes, formatCount, formatMetric, formatSeconds } from "./format.js";
-import type { Environment } from "./machine.js";
+import { formatCount, formatMetric, formatSeconds, plural } from "./format.js";
+import { backendText, type Environment, machineText } from "./machine.js";
 import { cell, document, downloads, sectionTable, swatch, table } from "./page.js";
 import type { RaceRecord } from "./race.js";
 import { type Compared, curveFigures } from "./report-curves.js";
@@ -117,8 +117,6 @@ function summaryOf({ settings, result }: RunRecord): string {
   ].join(" ");
 }
 
-const plural = (count: number, word: string) => `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
-
 function facts(
   context: ReportContext,
   settings: Pick<RunSettings, "problem" | "batch" | "limits" | "evaluateEvery">,
@@ -134,11 +132,8 @@ function facts(
       `${formatCount(limits.steps)} steps${limits.seconds ? `, ${formatSeconds(limits.seconds)}` : ""}`,
     ],
     ["Measured every", plural(settings.evaluateEvery, "step")],
-    [
-      "Machine",
-      `${environment.processor}, ${plural(environment.processors, "processor")}, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`,
-    ],
-    ["Backend", `${environment.blas}; ${plural(environment.threads, "thread")}`],
+    ["Machine", machineText(environment)],
+    ["Backend", backendText(environment)],
     ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
   ];
 }

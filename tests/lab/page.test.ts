@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { type Chart, drawChart, logTicks } from "../../src/lab/chart.js";
 import { placeLabels } from "../../src/lab/chart-labels.js";
 import { coloursOf } from "../../src/lab/colours.js";
-import { darkColours, lightColours } from "../../src/lab/page.js";
+import { drawPicture } from "../../src/lab/picture.js";
+import { darkColours, lightColours } from "../../src/lab/style.js";
 
 type RGB = readonly number[];
 const linear = (hex: string): RGB =>
@@ -145,5 +146,18 @@ describe("a chart", () => {
     expect(Math.min(ys[1]! - ys[0]!, ys[2]! - ys[1]!)).toBeGreaterThanOrEqual(15);
     // No room, no name.
     expect(placeLabels(lines, { ...frame, bottom: 5 })).toEqual([undefined, undefined, undefined]);
+  });
+  it("stands alone with its style, its title, and the whole name of every line", () => {
+    const long = "factors and inverses every T, β = 0.95";
+    const { series, ...rest } = chart(1, 2);
+    const picture = drawPicture({
+      ...rest,
+      series: series.map((one) => ({ ...one, label: `${long} & ${one.label}` })),
+    });
+    expect(picture).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" /);
+    expect(picture.match(/<svg /g)).toHaveLength(picture.match(/<\/svg>/g)!.length);
+    for (const { label } of series) expect(picture).toContain(`>${long} &amp; ${label}</text></g>`);
+    const used = [...picture.matchAll(/class="([a-z]+)[ "]/g)].map(([, name]) => name!);
+    for (const name of new Set(used)) expect(picture, name).toContain(`.${name}{`.slice(0, -1));
   });
 });

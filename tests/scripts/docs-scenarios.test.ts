@@ -7,12 +7,10 @@ import { suiteSection } from "../../scripts/scenario-docs/section.js";
 import { readProblem } from "../../src/cli/options.js";
 import { rows } from "../../src/lab/suite/table.js";
 import { optimizers } from "../../src/optimizers/registry.js";
+import { bare } from "./bare.js";
 
 const docs = new URL("../../docs/", import.meta.url);
 const suites = recorded();
-
-/** Without what the formatter of tables adds. */
-const bare = (page: string) => page.replaceAll(/ *\| */g, "|").replaceAll(/-{3,}/g, "---");
 
 test("the suite's part of the scenarios is what its data says", () => {
   const page = readFileSync(new URL("scenarios.md", docs), "utf8");

@@ -1,6 +1,8 @@
 /** A comparison as a page: one file, no network, readable on a phone, on paper and in the dark. */
+
 import { type Chart, drawChart, escapeText } from "../chart.js";
-import { formatBytes, formatCount, formatMetric, formatSignificant } from "../format.js";
+import { formatCount, formatMetric, formatSignificant } from "../format.js";
+import { backendText, machineText } from "../machine.js";
 import { document, downloads, sectionTable, swatch } from "../page.js";
 import type { Comparison } from "./comparison.js";
 import { alongLine, countsAbove, decades, spectraOf } from "./curves.js";
@@ -182,11 +184,8 @@ export function comparisonReport(comparison: Comparison, context: ComparisonCont
       `ρ = ${settings.radius}, adaptive ρ = ${settings.adaptiveRadius}; ${settings.ascent} steps of ascent`,
     ],
     ["Lines", `${settings.points} points each`],
-    [
-      "Machine",
-      `${environment.processor}, ${environment.processors} processors, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`,
-    ],
-    ["Backend", `${environment.blas}; ${environment.threads} threads`],
+    ["Machine", machineText(environment)],
+    ["Backend", backendText(environment)],
     ["Software", `thalweg ${environment.thalweg}, Node ${environment.node}`],
   ];
   return document({

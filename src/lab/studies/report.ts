@@ -1,9 +1,11 @@
-/** A study as files: a page, and its data as JSON and CSV. */
+/** A study as files: a page, its figures alone, and its data as JSON and CSV. */
+
 import { join } from "node:path";
 import { drawChart, escapeText } from "../chart.js";
 import { replaceFile, replaceJson } from "../files.js";
-import { formatBytes } from "../format.js";
+import { backendText, machineText } from "../machine.js";
 import { cell, csvOf, document, downloads, sectionTable, swatch, table } from "../page.js";
+import { drawPicture } from "../picture.js";
 import type { StudyRecord } from "./run-study.js";
 
 /**
@@ -29,11 +31,13 @@ export const studyData = (
   reading: { verdict: reading.verdict, paragraph: reading.paragraph, tables: reading.sections },
 });
 
-/** Writes data.json, data.csv and report.html; the result is the path of the page. */
+/** Writes data.json, data.csv, the figures and report.html; the result is the path of the page. */
 export function writeStudy(record: StudyRecord, command: string): string {
   const path = (file: string) => join(record.folder, file);
   replaceJson(path("data.json"), studyData(record, command));
   replaceFile(path("data.csv"), csvOf(record.points));
+  for (const [k, figure] of record.reading.figures.entries())
+    replaceFile(path(`figure-${k + 1}.svg`), drawPicture(figure));
   replaceFile(path("report.html"), studyReport(record, command));
   return path("report.html");
 }
@@ -73,8 +77,8 @@ ${table(
 )}
 <dl>
 <dt>Extent</dt><dd>${settings.extent}, seed ${settings.seed}, ${points.length} points${left > 0 ? `, ${left} left` : ""}</dd>
-<dt>Machine</dt><dd>${escapeText(`${environment.processor}, ${environment.processors} processors, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`)}</dd>
-<dt>Backend</dt><dd>${escapeText(`${environment.blas}; ${environment.threads} threads`)}</dd>
+<dt>Machine</dt><dd>${escapeText(machineText(environment))}</dd>
+<dt>Backend</dt><dd>${escapeText(backendText(environment))}</dd>
 <dt>Software</dt><dd>${escapeText(`thalweg ${environment.thalweg}, Node ${environment.node}`)}</dd>
 <dt>Started</dt><dd>${escapeText(created.replace("T", " ").slice(0, 16))} UTC</dd>
 </dl>

@@ -100,7 +100,8 @@ export async function runStudy(
   });
 }
 
-const pointsOf = (folder: string) => join(folder, "points.jsonl");
+/** points.jsonl */
+export const pointsOf = (folder: string): string => join(folder, "points.jsonl");
 
 const interrupted = Symbol("interrupted");
 class Interruption extends Error {

@@ -1,8 +1,10 @@
 /** A suite as a page: scores with their intervals, performance profiles, times, and the curves of every problem. */
+
 import { drawChart, escapeText, type Point, type Series } from "../chart.js";
 import { coloursOf } from "../colours.js";
 import { bySeconds } from "../curves.js";
-import { formatBytes, formatMetric, formatSeconds, formatSignificant } from "../format.js";
+import { formatMetric, formatSeconds, formatSignificant } from "../format.js";
+import { backendText, machineText } from "../machine.js";
 import { cell, document, downloads, numeric, swatch, table } from "../page.js";
 import { labelsOf } from "../race.js";
 import { type RunRecord, readRun, runExists } from "../run-record.js";
@@ -49,8 +51,8 @@ ${problems(record, labels, colourOf)}
 ${chosen(record, labels)}
 ${failures(trials)}
 <dl>
-<dt>Machine</dt><dd>${escapeText(`${environment.processor}, ${environment.processors} processors, ${formatBytes(environment.memoryBytes)}, ${environment.platform}`)}</dd>
-<dt>Backend</dt><dd>${escapeText(`${environment.blas}; ${environment.threads} threads`)}</dd>
+<dt>Machine</dt><dd>${escapeText(machineText(environment))}</dd>
+<dt>Backend</dt><dd>${escapeText(backendText(environment))}</dd>
 <dt>Software</dt><dd>${escapeText(`thalweg ${environment.thalweg}, Node ${environment.node}`)}</dd>
 <dt>Started</dt><dd>${escapeText(created.replace("T", " ").slice(0, 16))} UTC</dd>
 </dl>
