@@ -18,10 +18,9 @@ export async function noise(problemText: string | undefined, flags: NoiseFlags):
     throw new UsageError(`"${problemText}" is given beside --run, which measures the problem it finds`);
   const record = flags.run === undefined ? undefined : readRun(flags.run);
   const problem = await loadProblem(record?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
-  if (problem.defaults.batch === 1 && flags.smallest === undefined)
+  if (problem.examples === 0)
     throw new UserError(
-      `${problem.settings.name} has batches of 1: a function of its parameters alone has no examples, and so no noise; ` +
-        "if its batches do differ, give --smallest 1",
+      `${problem.settings.name} is a function of its parameters alone: it has no examples, and so no noise; name a problem with data`,
     );
   const seed = readCount("seed", flags.seed, 0) ?? record?.settings.seed ?? 0;
   const smallest = readCount("smallest", flags.smallest) ?? 8;

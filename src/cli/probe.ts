@@ -34,8 +34,8 @@ export async function probe(problemText: string | undefined, flags: ProbeFlags):
   const run = flags.run === undefined ? undefined : readRun(flags.run);
   const problem = await loadProblem(run?.settings.problem ?? readProblem(problemText ?? "digits-mlp"));
   const seed = readCount("seed", flags.seed, 0) ?? run?.settings.seed ?? 0;
-  // A function of its parameters alone has one example, itself.
-  const batch = readCount("batch", flags.batch) ?? (problem.defaults.batch === 1 ? 1 : 256);
+  // A function of its parameters alone is its own, only example.
+  const batch = readCount("batch", flags.batch) ?? Math.max(1, Math.min(256, problem.examples ?? 256));
   const batches = readCount("batches", flags.batches, 2) ?? 4;
   const top = readCount("top", flags.top) ?? 10;
   const runtime = await openRuntime(readEngine(flags));

@@ -168,7 +168,7 @@ const probe = program
   .option("--run <folder>", "at the last checkpoint of this run")
   .option("--kind <kind>", "hessian (default), gaussNewton, fisher, sampledFisher, empiricalFisher")
   .option("--seed <number>", "of the initial values, batches and estimates (default: 0)")
-  .option("--batch <size>", "examples in a batch (default: 256, of a function 1)")
+  .option("--batch <size>", "examples in a batch (default: 256, or all where they are fewer)")
   .option("--batches <count>", "batches whose mean is measured, at least 2 (default: 4)")
   .option("--top <count>", "largest eigenvalues to show, of the whole and of every layer (default: 10)")
   .option("--out <file>", "writes a page too: spectrum, eigenvalues, layers");

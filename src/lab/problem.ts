@@ -21,6 +21,8 @@ export interface Problem {
   /** One line for people: "784-128-10 relu, 101,770 parameters; 8,000 + 2,000 examples". */
   readonly summary: string;
   readonly task?: ProblemTask;
+  /** In the training data; 0 where it is a function of its parameters alone, absent where they are drawn without end. */
+  readonly examples?: number;
   /** What a run does unless it is told otherwise. */
   readonly defaults: RunDefaults;
   /** Settings that suit this problem, by optimizer; they stand between the optimizer's own and the user's. */

@@ -261,6 +261,19 @@ describe("other commands", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("Hessian of 100 parameters");
   });
+  it("probe takes all examples where they are fewer than its batch", async () => {
+    const { code, stdout } = await thalwegHere(root, [
+      "probe",
+      table,
+      "--batches",
+      "2",
+      "--top",
+      "1",
+      "--json",
+    ]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).examples).toBe(2 * 64);
+  });
   it("help fits into 80 columns, of every command", async () => {
     for (const args of [[], ["race"], ["train"], ["advise"], ["costs"], ["recommend"], ["meta-train"]]) {
       const { stdout } = await thalwegHere(root, [...args, "--help"]);

@@ -78,6 +78,7 @@ export const autoencoder: ProblemKind<typeof options> = {
       summary:
         `${[train.inputShape[0], ...widths].join("-")} ${given.activation}, ` +
         `${formatCount(network.layout.size)} parameters; ${formatCount(train.size)} images to learn, ${formatCount(test.size)} to test`,
+      examples: train.size,
       defaults: { batch: 250, steps: 5000, evaluateEvery: 50, target: undefined },
       suggested,
       metrics: { trainingError: "min", trainingLoss: "min", error: "min", loss: "min" },

@@ -81,6 +81,7 @@ export const fashionResnet: ProblemKind<typeof options> = {
       summary:
         `residual network of ${layers} layers, channels ${given.channels}, batch norm, ` +
         `${formatCount(network.layout.size)} parameters; ${formatCount(data.train.size)} images to learn, ${sizesHeld(data)}`,
+      examples: data.train.size,
       defaults: {
         batch: 128,
         steps,

@@ -86,6 +86,7 @@ export const fineTune: ProblemKind<typeof options> = {
       summary:
         `convolutions ${channels} ${activation}, ${arrays ? `pretrained (${given.from})` : "from random values"}, ` +
         `${formatCount(layout.size)} parameters to train; ${formatCount(train.size)} images to learn, ${sizesHeld(data)}`,
+      examples: train.size,
       defaults: {
         batch: Math.min(100, train.size),
         steps: 1000,

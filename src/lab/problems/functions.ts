@@ -55,6 +55,7 @@ function minimisation({
   const layout = layoutOf({ x: { dtype: "f64", shape: [minimiser.length] } });
   return {
     summary,
+    examples: 0,
     defaults: {
       batch: 1,
       steps,

@@ -49,6 +49,7 @@ function classification(images: Images): Omit<Problem, "settings"> {
   const size = `${formatCount(classifier.layout.size)} parameters`;
   return {
     summary: `${network}, ${size}; ${formatCount(data.train.size)} images to learn, ${sizesHeld(data)}`,
+    examples: data.train.size,
     defaults: images.defaults,
     suggested: images.suggested,
     batches: Object.fromEntries(

@@ -11,7 +11,7 @@ import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as v from "valibot";
 import { UserError } from "../errors.js";
-import { count } from "../numbers.js";
+import { count, natural } from "../numbers.js";
 import type { Problem, ProblemKind } from "../problem.js";
 import { targetSchema } from "../settings.js";
 
@@ -27,6 +27,7 @@ const kindSchema = v.looseObject({
 });
 const problemSchema = v.looseObject({
   summary: v.string(),
+  examples: v.optional(natural),
   defaults: v.object({
     batch: count,
     steps: count,

@@ -72,6 +72,7 @@ const linearModel = ({ name, description, file, target, ...table }: Table): Prob
       summary:
         `${network.layout.size} parameters, condition ${condition.toExponential(1)}; ` +
         `${formatCount(train.size)} rows to learn, ${formatCount(test.size)} to test`,
+      examples: train.size,
       defaults: {
         batch: train.size,
         steps: 20_000,

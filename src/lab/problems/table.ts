@@ -53,6 +53,7 @@ export const tableProblem: ProblemKind<typeof options> = {
     return {
       summary: `${widths.join("-")} ${given.activation}, ${formatCount(network.layout.size)} parameters; ${rows}`,
       // What can be reached is not known of a table of one's own.
+      examples: data.train.size,
       defaults: {
         batch: Math.min(64, data.train.size),
         steps: 5000,
