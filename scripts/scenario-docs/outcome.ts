@@ -66,7 +66,7 @@ export function repeated(suites: readonly SuiteRecord[]): string {
   const own = best.filter(({ trial }) => trial === 0).length;
   const fresh = studies.flat().filter(({ trial, seconds }) => trial === "fresh" && seconds !== null).length;
   return (
-    `${best.length} of ${studies.length} studies (a method on a problem) arrived: in ${own} of them the problem's own settings were the best, in ${best.length - own} a quasi-random point. ` +
+    `${best.length} of ${studies.length} studies (of a method on a problem) arrived: in ${own} of them the problem's own settings were the best, in ${best.length - own} a quasi-random point. ` +
     `On a seed that no trial saw, the best settings arrived again in ${fresh} of ${best.length}.`
   );
 }

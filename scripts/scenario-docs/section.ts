@@ -26,6 +26,19 @@ export const suiteSection = (page: string, suites: readonly SuiteRecord[]): stri
 const protocol = ({ optimizers, trials, studies }: SuiteSettings) =>
   JSON.stringify([labelsOf(optimizers), trials, studies]);
 
+/** AlgoPerf's. */
+const asked = { trials: 5, studies: 3 };
+const isShort = ({ settings: { trials, studies } }: SuiteRecord) =>
+  trials < asked.trials || studies < asked.studies;
+
+/** On how many trials the rows rest. */
+function protocols(suites: readonly SuiteRecord[]): string {
+  const usual = `Rows have AlgoPerf's ${asked.trials} trials a study and ${asked.studies} studies`;
+  return suites.some(isShort)
+    ? `${usual}; those with other numbers (trials × studies) have fewer, and differences of some ten per cent between two methods mean nothing there.`
+    : `${usual}.`;
+}
+
 /** @throws Error when there is no suite, or the first has no finished problem. */
 function describe(suites: readonly SuiteRecord[]): string {
   const [first] = suites;
@@ -49,12 +62,12 @@ function describe(suites: readonly SuiteRecord[]): string {
     "```",
     "",
     `${[...new Set(suites.map(circumstances))].join("; ")}. Every trial (settings, seed, seconds, how it ended) is in [data/suite](data/suite), ${suites.flatMap(({ trials }) => trials).length} runs. ` +
-      `${settings.trials} trials a study and ${settings.studies} ${settings.studies === 1 ? "study" : "studies"} are fewer than AlgoPerf's 5 and 3: differences of some ten per cent between two methods mean nothing here.` +
+      `${protocols(suites)}` +
       (missing.length === 0
         ? ""
         : ` Not finished, and so not in the tables: ${list(missing.map(({ id }) => id))}.`),
     "",
-    "Seconds of steps until the target by the best trial, fastest first; who comes after the limit did not arrive; once: not again on a seed that no trial saw. The second column is the answer of the text's decision procedure (`thalweg recommend`), or its statement on such problems where the procedure has no branch; the last compares the best method that it names with the fastest.",
+    "Seconds of steps until the target by the best trial, the median over studies, fastest first; who comes after the limit did not arrive; once: not again on a seed that no trial saw. The second column is the answer of the text's decision procedure (`thalweg recommend`), or its statement on such problems where the procedure has no branch; the last compares the best method that it names with the fastest.",
     "",
     markdownTable(
       ["problem, target, limit", "expected", "measured, seconds", "the expected beside the fastest"],
@@ -74,7 +87,7 @@ function describe(suites: readonly SuiteRecord[]): string {
 function circumstances({ created, environment, settings }: SuiteRecord): string {
   const { processor, processors, memoryBytes, node, blas, thalweg, threads } = environment;
   const clock = settings.engine.clock === "cpu" ? "processor time of the process" : "time by the clock";
-  return `${created.slice(0, 10)}, thalweg ${thalweg}, ${processors} × ${processor}, ${formatBytes(memoryBytes)}, Node ${node}, ${blas.split(",")[0]}, ${threads} thread; times are ${clock}`;
+  return `${created.slice(0, 10)}, thalweg ${thalweg}, ${processors} × ${processor}, ${formatBytes(memoryBytes)}, Node ${node}, ${blas.split(", /")[0]}, ${threads} thread; times are ${clock}`;
 }
 
 const scores = ({ optimizers, problems, baseline }: Standings): string =>
@@ -110,7 +123,7 @@ function problemRow(
   const outcome = outcomeOf(methods, arrived, ran);
   return {
     cells: [
-      `${code(id)}, ${target.metric} ${goal} within ${problem.seconds} s`,
+      `${code(id)}${isShort(record) ? ` (${record.settings.trials} × ${record.settings.studies})` : ""}, ${target.metric} ${goal} within ${problem.seconds} s`,
       said,
       [
         arrived
