@@ -15,16 +15,29 @@ import type {
   TuneFlags,
 } from "./flags.js";
 
-export const addLimitOptions = (command: Command): Command =>
+/** Of commands that record what they do. */
+export const addFolderOptions = (command: Command): Command =>
   command
-    .option("--seed <number>", "of the initial values and the batches (default: 0)")
-    .option("--batch <size>", "examples in a step (default: the problem's)")
-    .option("--target <metric=value>", "stop when the test reaches it: 97%, accuracy=0.97, loss=0.1, none")
-    .option("--steps <count>", "stop after so many steps (default: the problem's)")
-    .option("--seconds <time>", "stop after so many seconds of training")
-    .option("--evaluate-every <steps>", "steps between tests (default: the problem's)")
     .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
     .option("--resume <folder>", "go on with what was begun there");
+
+/** Of commands that measure times beside other work. */
+export const addClockOption = (command: Command): Command =>
+  command.option(
+    "--clock <wall|cpu>",
+    "tell all times by the clock, or by the processor, with one thread (default: wall)",
+  );
+
+export const addLimitOptions = (command: Command): Command =>
+  addFolderOptions(
+    command
+      .option("--seed <number>", "of the initial values and the batches (default: 0)")
+      .option("--batch <size>", "examples in a step (default: the problem's)")
+      .option("--target <metric=value>", "stop when the test reaches it: 97%, accuracy=0.97, loss=0.1, none")
+      .option("--steps <count>", "stop after so many steps (default: the problem's)")
+      .option("--seconds <time>", "stop after so many seconds of training")
+      .option("--evaluate-every <steps>", "steps between tests (default: the problem's)"),
+  );
 
 /** Of commands about a model that is not trained. */
 export const addModelOptions = (command: Command): Command =>

@@ -18,7 +18,13 @@ import type {
   TrainFlags,
   TuneFlags,
 } from "./flags.js";
-import { addEngineOptions, addLimitOptions, addModelOptions } from "./options.js";
+import {
+  addClockOption,
+  addEngineOptions,
+  addFolderOptions,
+  addLimitOptions,
+  addModelOptions,
+} from "./options.js";
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -126,13 +132,8 @@ const suite = program
   .option("--trials <count>", "settings that a study tries, the problem's own first (default: 3, full: 5)")
   .option("--studies <count>", "repetitions with other seeds and settings (default: 1, full: 3)")
   .option("--budget <minutes>", "shorten all runs alike to fit (default: 14, full: none)")
-  .option(
-    "--clock <wall|cpu>",
-    "tell all times by the clock, or by the processor, with one thread (default: wall)",
-  )
-  .option("--seed <number>", "of initial values, batches, settings and intervals (default: 0)")
-  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
-  .option("--resume <folder>", "go on with what was begun there");
+  .option("--seed <number>", "of initial values, batches, settings and intervals (default: 0)");
+addFolderOptions(addClockOption(suite));
 addEngineOptions(suite).action(async (flags: SuiteFlags) => {
   await (await import("./suite.js")).suite(flags);
 });
@@ -146,13 +147,8 @@ const study = program
       "lists the studies.",
   )
   .option("--quick", "a small grid, within a minute on one core (default: within ten)")
-  .option(
-    "--clock <wall|cpu>",
-    "tell all times by the clock, or by the processor, with one thread (default: wall)",
-  )
-  .option("--seed <number>", "of initial values and batches (default: 0)")
-  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
-  .option("--resume <folder>", "go on with what was begun there");
+  .option("--seed <number>", "of initial values and batches (default: 0)");
+addFolderOptions(addClockOption(study));
 addEngineOptions(study).action(async (name: string | undefined, flags: StudyFlags) => {
   await (await import("./study.js")).study(name, flags);
 });
@@ -190,9 +186,8 @@ const compare = program
   .option("--rho <radius>", "of the ball of SAM's sharpness (default: 0.05)")
   .option("--adaptive-rho <radius>", "of the ball of the adaptive sharpness (default: 0.5)")
   .option("--ascent <steps>", "steps of ascent in a ball; the first is SAM's (default: 10)")
-  .option("--points <count>", "of each line, its ends among them (default: 21)")
-  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
-  .option("--resume <folder>", "go on with what was begun there");
+  .option("--points <count>", "of each line, its ends among them (default: 21)");
+addFolderOptions(compare);
 addEngineOptions(compare).action(async (folders: readonly string[], flags: CompareFlags) => {
   await (await import("./compare.js")).compare(folders, flags);
 });
@@ -296,14 +291,13 @@ const metaTrain = program
   .option("--sigma <size>", "standard deviation of the perturbations (default: 0.02)")
   .option("--learning-rate <rate>", "of Adam on the weights, at first (default: 0.003)")
   .option("--validate-every <updates>", "updates between validations and checkpoints (default: 100)")
-  .option("--out <folder>", "where everything is recorded (default: a new folder in thalweg-runs)")
-  .option("--resume <folder>", "go on with what was begun there")
   .option("--compare [weights]", "a learned.safetensors (default: the weights of this package)")
   .option("--problems <count>", "problems of the comparison (default: 25)")
   .option(
     "--budgets <steps>",
     "the comparison's targets: Adam's best within so many steps (default: 50,100,200,400)",
   );
+addFolderOptions(metaTrain);
 addEngineOptions(metaTrain).action(async (flags: MetaTrainFlags) => {
   await (await import("./meta-train.js")).metaTrainCommand(flags);
 });
