@@ -31,6 +31,9 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 export const timeOf = (studies: Cell["studies"]): number =>
   studies.length === 0 ? Number.POSITIVE_INFINITY : median(studies.map(least));
 
+/** a/b of two times; of two that are nothing, where the target is met before the first step, 1. */
+const quotient = (a: number, b: number): number => (a === b ? 1 : a / b);
+
 /**
  * r(o, p) of the times of all optimizers on all problems, `times[o][p]`: to the fastest, ∞ for a miss.
  *
@@ -39,7 +42,7 @@ export const timeOf = (studies: Cell["studies"]): number =>
 export function performanceRatios(times: readonly (readonly number[])[]): number[][] {
   const best = (times[0] ?? []).map((_, p) => least(times.map((own) => own[p]!)));
   return times.map((own) =>
-    own.map((t, p) => (Number.isFinite(t) ? t / best[p]! : Number.POSITIVE_INFINITY)),
+    own.map((t, p) => (Number.isFinite(t) ? quotient(t, best[p]!) : Number.POSITIVE_INFINITY)),
   );
 }
 
@@ -72,7 +75,7 @@ export interface RatioTo {
 export function ratioTo(baseline: readonly number[], times: readonly number[]): RatioTo {
   const solved = (t: number) => Number.isFinite(t);
   const logs = times.flatMap((t, p) =>
-    solved(t) && solved(baseline[p]!) ? [Math.log(t / baseline[p]!)] : [],
+    solved(t) && solved(baseline[p]!) ? [Math.log(quotient(t, baseline[p]!))] : [],
   );
   return {
     ratio: Math.exp(mean(logs)),

@@ -60,6 +60,18 @@ describe("performance ratios", () => {
       [3, 1, 1, never],
     ]);
   });
+  it("are 1 where a target that the start meets takes no time", () => {
+    expect(
+      performanceRatios([
+        [0, 0],
+        [0, 1],
+      ]),
+    ).toEqual([
+      [1, 1],
+      [1, never],
+    ]);
+    expect(ratioTo([0, 2], [0, 4]).ratio).toBeCloseTo(Math.SQRT2, 15);
+  });
   it("do not depend on the unit of a problem's time", () => {
     fc.assert(
       fc.property(tables, fc.double({ min: 0.01, max: 100, noNaN: true }), (times, unit) => {
