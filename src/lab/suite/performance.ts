@@ -117,7 +117,7 @@ export interface StandingsOptions {
 /**
  * Times, profiles and scores of all optimizers on all problems. The intervals are a percentile bootstrap (Efron &
  * Tibshirani 1993): problems are drawn anew, the same ones for all, and studies within each cell. Equal seeds give
- * equal intervals.
+ * equal intervals. One study of one problem leaves nothing to draw: its B may be any, 0 to 1, and no place is claimed.
  *
  *     standingsOf(cells, { baseline: "adamw", seed: 0 }).optimizers[0].score
  *
@@ -141,8 +141,11 @@ export function standingsOf(
   );
   const times = grid.map((row) => row.map(timeOf));
   const ratios = performanceRatios(times);
-  const drawn = bootstrap(grid, seed, samples);
-  const intervals = names.map((_, o) => middle(drawn.map((scores) => scores[o]!)));
+  const single = problems.length === 1 && grid.every(([studies]) => studies!.length === 1);
+  const drawn = single ? [] : bootstrap(grid, seed, samples);
+  const intervals = names.map((_, o): [number, number] =>
+    single ? [0, 1] : middle(drawn.map((scores) => scores[o]!)),
+  );
   const reference = times[names.indexOf(baseline)];
   if (!reference) throw new RangeError(`standings: the baseline ${baseline} does not take part`);
   const standings = names.map((optimizer, o): Standing => {

@@ -37,7 +37,8 @@ export function suiteReport(record: SuiteRecord, command: string): string {
 ${standings ? scores(standings, colourOf) : ""}
 <p>B is the area under an optimizer's profile from 1 to ${slowest}: 1 for the fastest on every problem, 0 for one that never
 arrives within ${slowest} times the fastest time. The interval holds 95 % of B when problems and studies are drawn anew; where
-intervals overlap, no order is claimed, and the place is a range. B depends on who takes part; the ratio to
+intervals overlap, no order is claimed, and the place is a range. Of one study of one problem nothing can be drawn anew,
+and the interval is from 0 to 1. B depends on who takes part; the ratio to
 ${escapeText(settings.baseline)} (geometric mean over the problems that both solved) does not.</p>
 <ul class="legend">${legend}</ul>
 ${standings ? profile(standings, colourOf) : ""}
@@ -73,6 +74,7 @@ export const clockName = ({ engine }: SuiteSettings): string =>
 export function verdict({ optimizers }: Standings): string {
   const [first] = optimizers;
   if (!first || first.solved === 0) return "No optimizer reached a target.";
+  if (optimizers.length === 1) return `Only ${first.optimizer} takes part.`;
   const [best, worst] = first.places;
   if (best === worst) return `${first.optimizer} is first: its interval lies above all others.`;
   const tied = optimizers.filter(({ interval }) => interval[1] >= first.interval[0]);

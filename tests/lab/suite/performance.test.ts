@@ -188,6 +188,14 @@ describe("standings", () => {
       [2, 2],
     ]);
   });
+  it("of one study of one problem claim no order, since nothing can be drawn anew", () => {
+    const once = [1, 2].map((t, o) => ({ optimizer: `o${o}`, problem: "p", studies: [[t]] }));
+    const { optimizers } = standingsOf(once, options);
+    expect(optimizers.map(({ score, interval, places }) => [score, interval, places])).toEqual([
+      [1, [0, 1], [1, 2]],
+      [2 / 3, [0, 1], [1, 2]],
+    ]);
+  });
   it("draw studies too: their spread widens the interval", () => {
     const steady = { optimizer: "steady", problem: "p", studies: [[1], [1], [1]] };
     const spread = { optimizer: "spread", problem: "p", studies: [[1.5], [2], [3]] };
