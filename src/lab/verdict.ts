@@ -33,10 +33,13 @@ export function verdictOf({ scores, settings: { limits } }: Pick<RaceRecord, "sc
 
 function leadOf(first: Score, second: Score): string {
   if (!Number.isFinite(second.seconds.median)) return "No other reached it on most seeds.";
+  if (first.seconds.median === 0)
+    return "The start meets the target already: it tells no optimizers apart; choose a harder one with --target.";
   const times = second.seconds.median / first.seconds.median;
   const lead = `${second.label} took ${formatSignificant(times, 3)} times as long`;
   if (first.runs < 2) return `${lead}, on one seed: others may give another order.`;
-  return first.seconds.high < second.seconds.low
+  // Of a seed that the winner missed the range does not tell.
+  return first.reached === first.runs && first.seconds.high < second.seconds.low
     ? `${lead}, on every seed longer than ${first.label} on any.`
     : `${lead}, but their ranges over seeds overlap: the order is not certain.`;
 }
