@@ -57,7 +57,7 @@ export async function train(given: string | undefined, flags: TrainFlags): Promi
     const covered = coverageSection(settings.optimizer.name, session.coverage);
     if (covered) process.stderr.write(`${formatSection(covered, mostRows)}\n\n`);
     const store = plan.resumes
-      ? await resumeRun(folder, settings.limits)
+      ? await resumeRun(folder, { target: undefined, ...settings.limits })
       : await createRun(folder, settings, describeEnvironment(runtime));
     const progress = showProgress(`${settings.optimizer.name}, seed ${settings.seed}`, settings.limits);
     try {

@@ -14,7 +14,7 @@ import {
   readMeasurements,
   runRecord,
 } from "./run-record.js";
-import type { RunSettings } from "./settings.js";
+import type { Limits, RunSettings } from "./settings.js";
 import { encodeTensors } from "./tensors.js";
 
 /** A run's folder, owned by this process. */
@@ -54,17 +54,21 @@ export async function createRun(
 }
 
 /**
- * Goes on with a run: measurements after the last checkpoint are dropped, since their steps run again.
+ * Goes on with a run: measurements after the last checkpoint are dropped, since their steps run again. What limits do not
+ * name stays; a target that is named and undefined is none.
  *
  *     const store = await resumeRun("runs/one", { steps: 4000 });
  *
  * @throws UserError when the folder holds no run, is damaged, or is in use.
  */
-export async function resumeRun(folder: string, limits?: Partial<RunSettings["limits"]>): Promise<RunStore> {
+export async function resumeRun(
+  folder: string,
+  limits?: { readonly [K in keyof Limits]?: Limits[K] | undefined },
+): Promise<RunStore> {
   const first = runRecord.read(folder);
   const release = await lockFolder(folder);
   try {
-    const settings = { ...first.settings, limits: { ...first.settings.limits, ...limits } };
+    const settings = { ...first.settings, limits: { ...first.settings.limits, ...limits } as Limits };
     const checkpoint = readCheckpoint(folder);
     const last = checkpoint?.progress.step ?? -1;
     const kept = readMeasurements(folder).filter((measurement) => measurement.step <= last);

@@ -195,6 +195,14 @@ describe("thalweg train", () => {
     ]);
   });
 
+  it("goes on without the target that it had", async () => {
+    const begun = ["train", table, "--target", "loss=100", "--out", "targeted"];
+    expect((await thalwegHere(root, begun)).stdout).toContain("The target was reached.\n0 steps");
+    const resumed = ["train", "--resume", "targeted", "--target", "none", "--steps", "5"];
+    expect((await thalwegHere(root, resumed)).stdout).toContain("The step limit was reached.\n5 steps");
+    expect(readRun(join(root, "targeted")).settings.limits).toEqual({ steps: 5 });
+  });
+
   it("does the same on both backends up to rounding", () => {
     const short = ["train", table, "--steps", "20", "--target", "none"];
     const losses = ["native", "portable"].map((backend) => {
