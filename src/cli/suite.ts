@@ -1,9 +1,9 @@
 /** `thalweg suite`: every optimizer on every problem, tuned alike: scores, profiles, a page. */
 import { join } from "node:path";
-import { UsageError } from "../lab/errors.js";
+import { UsageError, UserError } from "../lab/errors.js";
 import { quote, replaceFile, replaceJson } from "../lab/files.js";
 import { formatSeconds } from "../lab/format.js";
-import { loadProblem } from "../lab/problems/registry.js";
+import { loadProblem, problems } from "../lab/problems/registry.js";
 import { optimizerFor } from "../lab/session.js";
 import type { OptimizerSettings } from "../lab/settings.js";
 import { ownRow, planSuite, suiteProblem } from "../lab/suite/plan.js";
@@ -13,6 +13,8 @@ import { plannedRun, plannedSeconds, type SuiteSettings, withinBudget } from "..
 import { runSuite } from "../lab/suite/suite.js";
 import { fullOptimizers, quickOptimizers, type Row, rows } from "../lab/suite/table.js";
 import { describeTarget } from "../lab/verdict.js";
+import { didYouMean } from "../optimizers/names.js";
+import { optimizers } from "../optimizers/registry.js";
 import type { SuiteFlags } from "./flags.js";
 import { listenForInterruption } from "./interrupt.js";
 import { isProblem } from "./model.js";
@@ -126,39 +128,51 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
   };
   const folder = flags.out ?? newFolder("suite");
   suiteRecord.requireNone(folder);
-  const problems = [];
+  const planned = [];
   for (const { row, named } of chosen.problems) {
     try {
       const problem = await loadProblem(readProblem(row.problem));
       for (const optimizer of chosen.optimizers) optimizerFor(problem, optimizer);
-      problems.push(suiteProblem(row, problem));
+      planned.push(suiteProblem(row, problem));
     } catch (error) {
       // Data that this machine does not have; what was asked for by name is missed.
       if (named || (error as Error).name !== "DataError") throw error;
       process.stderr.write(plain(`${row.problem} is left out: ${(error as Error).message.split("\n")[0]}\n`));
     }
   }
-  const settings = planSuite(problems, chosen.optimizers, extent);
+  const settings = planSuite(planned, chosen.optimizers, extent);
   return { folder, settings: minutes === undefined ? settings : withinBudget(settings, 60 * minutes) };
 }
 
-/** What --only names: rows of the table, other problems, optimizers; of what it does not name, all. */
+/** What --only names: rows of the table, other problems, optimizers, each once; of what it does not name, all. */
 function choose(
   only: readonly string[],
   quick: boolean,
 ): { problems: { row: Row; named: boolean }[]; optimizers: OptimizerSettings[] } {
+  for (const text of only) requireKnown(text);
   const named = only.filter(isProblem).flatMap((name) => {
     const exact = rows.filter(({ problem }) => problem === name);
     const found = exact.length > 0 ? exact : rows.filter(({ problem }) => problem.split(":")[0] === name);
     return found.length > 0 ? found : [ownRow(name)];
   });
-  const methods = only.filter((name) => !isProblem(name)).map(readOptimizer);
+  const different = named.filter(({ problem }, k) => named.findIndex((row) => row.problem === problem) === k);
+  const methods = [...new Set(only.filter((name) => !isProblem(name)))].map(readOptimizer);
   const table = rows.filter((row) => !quick || row.quick);
   return {
-    problems: (named.length > 0 ? named : table).map((row) => ({ row, named: named.length > 0 })),
+    problems: (named.length > 0 ? different : table).map((row) => ({ row, named: named.length > 0 })),
     optimizers:
       methods.length > 0
         ? methods
         : (quick ? quickOptimizers : fullOptimizers).map((name) => ({ name, settings: {} })),
   };
+}
+
+/** @throws UserError when it begins with the name of neither a problem nor an optimizer. */
+function requireKnown(text: string): void {
+  const [name] = text.split(":") as [string];
+  const known = [...problems.map((problem) => problem.name), ...Object.keys(optimizers)];
+  if (isProblem(text) || known.includes(name)) return;
+  throw new UserError(
+    `there is no problem or optimizer "${name}"${didYouMean(name, known) || "; thalweg list names them"}`,
+  );
 }

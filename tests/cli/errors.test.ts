@@ -49,6 +49,12 @@ beforeAll(() => {
 /** What is wrong: arguments, exit code, and what the one line says (value and remedy). */
 const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
   ["an unknown data set", ["train", "digit-mlp"], 1, /no problem "digit-mlp"; did you mean digits-mlp\?/],
+  [
+    "a suite of what is neither a problem nor an optimizer",
+    ["suite", "--only", "rosenbrok", "adam"],
+    1,
+    /no problem or optimizer "rosenbrok"; did you mean rosenbrock\?/,
+  ],
   ["an unknown study", ["study", "swich"], 1, /no study "swich"; did you mean switch\?/],
   [
     "flags without a study",
