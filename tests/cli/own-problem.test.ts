@@ -133,4 +133,37 @@ describe("a problem of one's own", () => {
       [expect.stringMatching(/^error: .*Unexpected end of input$/)],
     ]);
   });
+  it("that fails while it is trained says where, in one line", () => {
+    const lines = `import kind from "./plain.mjs";
+export default { ...kind, open(options) { const line = kind.open(options); return CHANGED; } };`;
+    const changed = (file: string, text: string) => write(file, lines.replace("CHANGED", text));
+    const start = (change: string) =>
+      `{ ...line, start: (...given) => { const own = line.start(...given); return ${change}; } }`;
+    const runs: [string, RegExp][] = [
+      [
+        changed(
+          "goal.mjs",
+          '{ ...line, defaults: { ...line.defaults, target: { metric: "loss", value: 1, goal: "max" } } }',
+        ),
+        /goal.mjs": the target of what open returns is of loss \(max\), its metrics are loss \(min\)/,
+      ],
+      [changed("nothing.mjs", start("{}")), /nothing.mjs": objective of what start returns is missing/],
+      [
+        changed("evaluate.mjs", start('{ ...own, evaluate() { throw new Error("no such row"); } }')),
+        /evaluate.mjs" fails in evaluate: no such row/,
+      ],
+      [
+        changed("load.mjs", start('{ ...own, load() { throw new Error("no such file"); } }')),
+        /load.mjs" fails in load: no such file/,
+      ],
+      [
+        changed("metric.mjs", start("{ ...own, evaluate: () => ({ los: 1 }) }")),
+        /metric.mjs": what evaluate returns has no number loss, which metrics names/,
+      ],
+    ];
+    for (const [path, message] of runs) {
+      const { code, stderr } = thalweg(folder, ["train", path, "-o", "sgd", "--steps", "2"]);
+      expect([code, stderr.match(/^error:.*$/m)?.[0]]).toEqual([1, expect.stringMatching(message)]);
+    }
+  });
 });

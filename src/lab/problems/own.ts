@@ -12,7 +12,7 @@ import { pathToFileURL } from "node:url";
 import * as v from "valibot";
 import { UserError } from "../errors.js";
 import { count, natural } from "../numbers.js";
-import type { Problem, ProblemKind } from "../problem.js";
+import type { Problem, ProblemInstance, ProblemKind } from "../problem.js";
 import { targetSchema } from "../settings.js";
 
 /** Whether a text is the path of a module rather than a name. */
@@ -42,6 +42,14 @@ const problemSchema = v.looseObject({
   start: callable,
 });
 
+const instanceSchema = v.object({
+  objective: v.object({ runtime: v.object({}), layout: v.object({}) }),
+  sameBatch: v.boolean(),
+  load: callable,
+  evaluate: callable,
+  release: callable,
+});
+
 /**
  * The kind that a module exports. What it opens and starts is checked, and its errors name the file.
  *
@@ -69,11 +77,51 @@ function opened(file: string, kind: ProblemKind, options: Parameters<ProblemKind
     Problem,
     "settings"
   >;
+  demandTarget(file, checked);
   return {
     ...checked,
     start: (...given: Parameters<Problem["start"]>) =>
-      rethrown(file, "cannot be started", () => checked.start(...given)),
+      started(
+        file,
+        rethrown(file, "cannot be started", () => checked.start(...given)),
+        Object.keys(checked.metrics),
+      ),
   };
+}
+
+/** @throws UserError when the target is of another metric than the problem's, or of its other direction. */
+function demandTarget(file: string, { metrics, defaults: { target } }: Omit<Problem, "settings">): void {
+  if (!target || metrics[target.metric] === target.goal) return;
+  const known = Object.entries(metrics).map(([metric, goal]) => `${metric} (${goal})`);
+  throw new UserError(
+    `"${file}": the target of what open returns is of ${target.metric} (${target.goal}), its metrics are ${known.join(", ")}; ` +
+      "give one of these, with its direction as goal",
+  );
+}
+
+/** An instance whose errors name the file, and whose metrics are those that the problem names. */
+function started(file: string, given: ProblemInstance, metrics: readonly string[]): ProblemInstance {
+  check(instanceSchema, given, file, "what start returns");
+  const measured = (what: string, measure: () => Record<string, number>) => () => {
+    const values = rethrown(file, `fails in ${what}`, measure);
+    const missing = metrics.find((metric) => typeof values?.[metric] !== "number");
+    if (missing === undefined) return values;
+    throw new UserError(
+      `"${file}": what ${what} returns has no number ${missing}, which metrics names; docs/problems.md shows a complete one`,
+    );
+  };
+  // Everything else is its own, getters and what it inherits too.
+  return Object.assign(Object.create(given) as ProblemInstance, {
+    load(step: number) {
+      try {
+        given.load(step);
+      } catch (error) {
+        throw explained(file, "fails in load", error);
+      }
+    },
+    evaluate: measured("evaluate", () => given.evaluate()),
+    ...(given.test ? { test: measured("test", () => given.test!()) } : {}),
+  });
 }
 
 function check<S extends v.GenericSchema>(schema: S, value: unknown, file: string, what: string) {
