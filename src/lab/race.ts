@@ -91,11 +91,7 @@ export function labelsOf(optimizers: RaceSettings["optimizers"]): string[] {
 /** All runs of a race, in the order in which they go. */
 export function entriesOf(folder: string, settings: RaceSettings): Entry[] {
   const labels = labelsOf(settings.optimizers);
-  const folders = labels.map((label, index) =>
-    labels.every((other, k) => k === index || safe(other) !== safe(label))
-      ? safe(label)
-      : `${safe(label)}-${index + 1}`,
-  );
+  const folders = foldersOf(labels);
   return settings.seeds.flatMap((seed) =>
     settings.optimizers.map((optimizer, index) => ({
       label: labels[index]!,
@@ -114,6 +110,14 @@ export function entriesOf(folder: string, settings: RaceSettings): Entry[] {
     })),
   );
 }
+
+/** A folder for each label, also where two are one but for signs that a folder's name cannot have, or for their ends. */
+export const foldersOf = (labels: readonly string[]): string[] =>
+  labels.map((label, index) =>
+    labels.every((other, k) => k === index || safe(other) !== safe(label))
+      ? safe(label)
+      : `${safe(label)}-${index + 1}`,
+  );
 
 /** A label as the name of a folder. */
 export const safe = (label: string) =>

@@ -1,11 +1,12 @@
 /** A suite as its folder holds it: what is measured, every run of it, and the scores that follow. */
 import { join } from "node:path";
 import * as v from "valibot";
+import { UserError } from "../errors.js";
 import { folderRecord } from "../folder-record.js";
 import { readLines } from "../lines.js";
 import { type Environment, environmentSchema } from "../machine.js";
-import { finite } from "../numbers.js";
-import { labelsOf, safe } from "../race.js";
+import { finite, notNegative } from "../numbers.js";
+import { foldersOf, labelsOf } from "../race.js";
 import { type OptimizerSettings, optimizerSettingsSchema } from "../settings.js";
 import { type StopReason, stopReasons } from "../stop.js";
 import { type Cell, type Standings, standingsOf } from "./performance.js";
@@ -26,9 +27,9 @@ const trialSchema = v.strictObject({
   /** With everything that differs from the optimizer's own defaults. */
   settings: optimizerSettingsSchema,
   /** Seconds of steps until the target, the drawing of batches not among them, but playing; null: not reached. */
-  seconds: v.nullable(finite),
+  seconds: v.nullable(notNegative),
   /** The same with the batches: what limits are counted in. */
-  withBatches: v.nullable(finite),
+  withBatches: v.nullable(notNegative),
   /** Seconds of training that it had. */
   limit: finite,
   trained: finite,
@@ -58,6 +59,8 @@ export interface SuiteRecord {
 
 /** A run that is to be made. */
 export interface Slot {
+  /** Its folder within that of the suite. */
+  readonly path: string;
   readonly problem: SuiteProblem;
   readonly optimizer: OptimizerSettings;
   readonly label: string;
@@ -70,16 +73,27 @@ export const trialsOf = (folder: string) => join(folder, "trials.jsonl");
 /** Every run of a problem in its order: trials of all optimizers by turns, then the fresh runs of the study. */
 export function slotsOf(settings: SuiteSettings, problem: SuiteProblem): Slot[] {
   const labels = labelsOf(settings.optimizers);
+  const ids = settings.problems.map(({ id }) => id);
+  const [ofProblem, ofOptimizer] = [foldersOf(ids)[ids.indexOf(problem.id)]!, foldersOf(labels)];
   const trials: Trial["trial"][] = [...Array(settings.trials).keys(), "fresh"];
   return [...Array(settings.studies).keys()].flatMap((study) =>
     trials.flatMap((trial) =>
-      settings.optimizers.map((optimizer, k) => ({ problem, optimizer, label: labels[k]!, study, trial })),
+      settings.optimizers.map((optimizer, k) => ({
+        path: join(
+          ofProblem,
+          ofOptimizer[k]!,
+          `study-${study}`,
+          trial === "fresh" ? trial : `trial-${trial}`,
+        ),
+        problem,
+        optimizer,
+        label: labels[k]!,
+        study,
+        trial,
+      })),
     ),
   );
 }
-
-export const folderOf = (folder: string, { problem, label, study, trial }: Slot): string =>
-  join(folder, safe(problem.id), safe(label), `study-${study}`, trial === "fresh" ? trial : `trial-${trial}`);
 
 export const isSlot = (slot: Slot) => (trial: Trial) =>
   trial.problem === slot.problem.id &&
@@ -102,6 +116,11 @@ export const bestTrial = (trials: readonly Trial[]): Trial | undefined =>
  */
 export function readSuite(folder: string): SuiteRecord {
   const { created, settings, environment } = suiteRecord.read(folder);
+  const labels = labelsOf(settings.optimizers);
+  if (!labels.includes(settings.baseline))
+    throw new UserError(
+      `"${suiteRecord.path(folder)}" is damaged: its baseline is "${settings.baseline}", expected one of ${labels.join(", ")}; restore the file or start a new suite`,
+    );
   const trials = readTrials(folder);
   const finished = settings.problems.filter((problem) =>
     slotsOf(settings, problem).every((slot) => trials.some(isSlot(slot))),

@@ -1,5 +1,5 @@
 /** A suite as a page: scores with their intervals, performance profiles, times, and the curves of every problem. */
-
+import { join } from "node:path";
 import { drawChart, escapeText, type Point, type Series } from "../chart.js";
 import { coloursOf } from "../colours.js";
 import { bySeconds } from "../curves.js";
@@ -10,7 +10,7 @@ import { labelsOf } from "../race.js";
 import { type RunRecord, readRun, runExists } from "../run-record.js";
 import { drawStrip } from "../strip.js";
 import { profileAt, type Standing, type Standings, slowest } from "./performance.js";
-import { bestTrial, folderOf, type SuiteRecord, slotsOf, type Trial } from "./record.js";
+import { bestTrial, type SuiteRecord, slotsOf, type Trial } from "./record.js";
 import { resultsOf } from "./results.js";
 import type { SuiteProblem, SuiteSettings } from "./settings.js";
 
@@ -192,7 +192,7 @@ function shownRuns({ folder, settings }: SuiteRecord, problem: SuiteProblem, lab
   const runs = (trial: Trial["trial"]) =>
     slots
       .filter((slot) => slot.trial === trial)
-      .map((slot) => folderOf(folder, slot))
+      .map((slot) => join(folder, slot.path))
       .filter(runExists)
       .map(readRun);
   const again = runs("fresh");

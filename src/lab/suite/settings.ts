@@ -10,6 +10,8 @@ import {
 } from "../settings.js";
 
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+/** More trials or studies than that nobody waits for, and a file that says so is damaged. */
+const repetitions = v.pipe(count, v.maxValue(10_000));
 
 export const suiteProblemSchema = v.strictObject({
   /** Its row: "autoencoder:encoder=128-32". */
@@ -31,8 +33,8 @@ export const suiteSettingsSchema = v.strictObject({
   /** The optimizer that ratios are to. */
   baseline: v.string(),
   /** Of a study: the first has the settings that suit the problem, the others quasi-random ones. */
-  trials: count,
-  studies: count,
+  trials: repetitions,
+  studies: repetitions,
   seed: v.pipe(natural, v.maxValue(2 ** 30)),
   /** Seconds, by the clock of the engine, after which no further run is begun. */
   deadline: v.optional(positive),

@@ -31,7 +31,6 @@ import { suggestedFor } from "../session.js";
 import type { OptimizerSettings, RunSettings } from "../settings.js";
 import {
   bestTrial,
-  folderOf,
   isSlot,
   readSuite,
   readTrials,
@@ -172,7 +171,7 @@ async function runSlot(
     checkpoint: { seconds: 10 },
     engine: settings.engine,
   };
-  const path = folderOf(folder, slot);
+  const path = join(folder, slot.path);
   try {
     const run = await recordedRun(runtime, problem, path, runSettings, {
       signal: options.signal,

@@ -1,11 +1,11 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readProblem } from "../../../src/cli/options.js";
 import { openProblem } from "../../../src/lab/problems/registry.js";
 import { optimizerFor } from "../../../src/lab/session.js";
 import { ownRow, planSuite, suiteProblem } from "../../../src/lab/suite/plan.js";
-import { folderOf, readSuite, slotsOf, type Trial } from "../../../src/lab/suite/record.js";
+import { readSuite, slotsOf, type Trial } from "../../../src/lab/suite/record.js";
 import { suiteReport, verdict } from "../../../src/lab/suite/report.js";
 import { plannedSeconds, withinBudget } from "../../../src/lab/suite/settings.js";
 import { pointOf, runSuite } from "../../../src/lab/suite/suite.js";
@@ -94,12 +94,14 @@ describe("a suite", () => {
     expect(byName.lbfgs).toMatchObject({ score: 0, solved: 0 });
     expect(trials.find(({ optimizer }) => optimizer === "lbfgs")).toMatchObject({ end: "unusable" });
     expect(trials.at(-2)!.message).toMatch(/no trial of the study reached/);
-    expect(verdict(standings!)).toMatch(/^No order is claimed: .* that of adam, which has the highest B, 1\.00\.$/);
+    expect(verdict(standings!)).toMatch(
+      /^No order is claimed: .* that of adam, which has the highest B, 1\.00\.$/,
+    );
   });
   it("leaves no checkpoints, and curves that can be drawn", () => {
     for (const slot of slotsOf(settings, problem).slice(0, 2)) {
-      expect(existsSync(join(folderOf(folder, slot), "metrics.jsonl"))).toBe(true);
-      expect(existsSync(join(folderOf(folder, slot), "checkpoint.safetensors"))).toBe(false);
+      expect(existsSync(join(join(folder, slot.path), "metrics.jsonl"))).toBe(true);
+      expect(existsSync(join(join(folder, slot.path), "checkpoint.safetensors"))).toBe(false);
     }
   });
   it("has a page with profile, times, curves and numbers to download", () => {
@@ -119,6 +121,33 @@ describe("a suite", () => {
     expect(csv).toHaveLength(1 + 9 + 1);
     expect(csv[0]).toMatch(/^problem,optimizer,study,trial,seed,/);
   });
+});
+
+it("has a folder of its own for every problem and optimizer, however alike their names are", () => {
+  const alike = ["/a.csv", "-a.csv"].map((end) => ({ ...problem, id: `table:file=${"x".repeat(80)}${end}` }));
+  const adams = [0.8, 0.81].map((beta1) => ({
+    name: "adam",
+    settings: {
+      beta1,
+      beta2: 0.99,
+      epsilon: 1e-8,
+      learningRate: 0.001,
+      weightDecay: 0.0001,
+      clipNorm: 1 + beta1,
+    },
+  }));
+  const extent = { trials: 1, studies: 1, seed: 0, engine: {}, deadline: undefined };
+  const two = planSuite(alike, adams, extent);
+  const paths = alike.flatMap((one) => slotsOf(two, one).map(({ path }) => path));
+  expect([paths.length, new Set(paths).size]).toEqual([8, 8]);
+});
+
+it("a record whose baseline takes no part is said to be damaged", () => {
+  const folder = join(root, "edited");
+  mkdirSync(folder);
+  const text = readFileSync(join(root, "suite", "suite.json"), "utf8");
+  writeFileSync(join(folder, "suite.json"), text.replace('"baseline": "adam"', '"baseline": "lion"'));
+  expect(() => readSuite(folder)).toThrow(/its baseline is "lion", expected one of adam, sgd, lbfgs/);
 });
 
 it("a trial's point leaves off what is off, and can be used", () => {
