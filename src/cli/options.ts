@@ -203,10 +203,11 @@ export function readLimits(
 ): Limits {
   const target = readTarget(flags.target, metrics, fallback.target);
   const seconds = readPositive("seconds", flags.seconds);
+  const [metric, goal] = Object.entries(metrics)[0]!;
   return {
     steps: readCount("steps", flags.steps) ?? fallback.steps,
     ...(seconds === undefined ? {} : { seconds }),
-    ...(target ? { target } : {}),
+    ...(target ? { target } : Object.hasOwn(metrics, "loss") ? {} : { quality: { metric, goal } }),
   };
 }
 

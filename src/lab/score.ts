@@ -32,8 +32,9 @@ export function outcomeOf(result: RunResult | undefined): Outcome {
 /** What is compared where no run arrived: a metric, and whether larger or smaller is better. */
 export type Quality = Pick<Target, "metric" | "goal">;
 
-/** The target's metric; without a target, the test loss. */
-export const qualityOf = ({ target }: Limits): Quality => target ?? { metric: "loss", goal: "min" };
+/** The target's metric; without a target, the test loss, or what stands for it where the problem measures none. */
+export const qualityOf = ({ target, quality }: Limits): Quality =>
+  target ?? quality ?? { metric: "loss", goal: "min" };
 
 /** The best value that was measured; NaN when there is none. */
 export function bestOf(measurements: readonly Measurement[], { metric, goal }: Quality): number {

@@ -43,6 +43,8 @@ export type EngineSettings = v.InferOutput<typeof engineSettingsSchema>;
 
 export const limitsSchema = v.strictObject({
   target: v.optional(targetSchema),
+  /** Without a target: what is compared, where the problem does not measure a loss. */
+  quality: v.optional(v.pick(targetSchema, ["metric", "goal"])),
   steps: count,
   /** Seconds of training. */
   seconds: v.optional(positive),

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { readLimits } from "../../src/cli/options.js";
 import {
   bestOf,
   describeFinished,
@@ -7,6 +8,7 @@ import {
   median,
   type Outcome,
   outcomeOf,
+  qualityOf,
   rank,
   scoreOf,
 } from "../../src/lab/score.js";
@@ -38,6 +40,24 @@ describe("median", () => {
         expect(median([...values].reverse()) === m).toBe(true);
       }),
     );
+  });
+});
+
+describe("what is compared", () => {
+  it("is the target's metric; without a target the loss, or what stands for it", () => {
+    const quality = { metric: "averageReturn", goal: "max" } as const;
+    expect(qualityOf({ steps: 1, target: { ...smaller, value: 1 }, quality })).toMatchObject(smaller);
+    expect(qualityOf({ steps: 1 })).toEqual(smaller);
+    expect(qualityOf({ steps: 1, quality })).toEqual(quality);
+    expect(readLimits({ target: "none" }, { averageReturn: "max" }, { steps: 1, target: undefined })).toEqual(
+      {
+        steps: 1,
+        quality,
+      },
+    );
+    expect(readLimits({}, { l2Error: "min", loss: "min" }, { steps: 1, target: undefined })).toEqual({
+      steps: 1,
+    });
   });
 });
 
