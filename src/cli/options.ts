@@ -164,7 +164,9 @@ export function readTarget(
   const names = Object.keys(metrics);
   const [, metric = names[0]!, digits, percent] =
     /^(?:([a-zA-Z][a-zA-Z0-9]*)\s*=\s*)?([-+.eE\d]+)\s*(%?)$/.exec(given) ?? [];
-  const value = Number(digits ?? Number.NaN) / (percent === "%" ? 100 : 1);
+  // A percentage without a metric is one of what shall be large: a loss of 97 % would be met at once.
+  const isOfNone = percent === "%" && !given.includes("=") && metrics[metric] === "min";
+  const value = Number(isOfNone ? Number.NaN : (digits ?? Number.NaN)) / (percent === "%" ? 100 : 1);
   const goal = Object.hasOwn(metrics, metric) ? metrics[metric] : undefined;
   if (goal === undefined || !Number.isFinite(value))
     throw new UsageError(

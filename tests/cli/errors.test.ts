@@ -182,6 +182,12 @@ const mistakes: [string, string[], number, RegExp, NodeJS.ProcessEnv?][] = [
   ["no seeds", ["race", "--seeds", "0"], 2, /--seeds is "0"; use a whole number of at least 1/],
   ["a target that cannot be", ["train", "--target", "120%"], 2, /--target is "120%"; an accuracy is above 0/],
   [
+    "a percentage of what is no accuracy",
+    ["train", table, "--target", "97%"],
+    2,
+    /--target is "97%"; use metric=value with one of loss/,
+  ],
+  [
     "a metric that is not measured",
     ["train", table, "--target", "accuracy=1"],
     2,
