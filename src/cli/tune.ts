@@ -205,7 +205,11 @@ function show(
   const [best] = trials;
   if (best) {
     print("");
-    print(`best: -o ${quote(named(best.optimizer.name, best.optimizer.settings))}`);
+    if (best.score.diverged === best.score.runs) print("Every trial diverged; lower the rates with --over.");
+    else {
+      if (target && best.score.reached === 0) print(`No trial reached ${describeTarget(target)}.`);
+      print(`best: -o ${quote(named(best.optimizer.name, best.optimizer.settings))}`);
+    }
   }
   if (rows && rows.length > 0) {
     print("");

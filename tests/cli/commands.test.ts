@@ -379,6 +379,14 @@ describe("thalweg tune", () => {
     expect(trials).toHaveLength(5);
     expect(sensitivity[0].points).toHaveLength(5);
   });
+  it("says that no trial reached the target, or that all diverged", async () => {
+    const one = ["tune", table, "--trials", "0", "--steps", "4", "--target", "loss=1e-9"];
+    expect((await thalwegHere(root, [...one, "--out", "missed"])).stdout).toMatch(
+      /^No trial reached test loss 1e-9\.\nbest: -o adam$/m,
+    );
+    const far = one.toSpliced(2, 0, "sgd:learningRate=1e30");
+    expect((await thalwegHere(root, [...far, "--out", "far"])).stdout).toMatch(/^Every trial diverged/m);
+  });
   it("refuses what cannot be searched, before a file is written", async () => {
     const { code, stderr } = await thalwegHere(root, [...args, "--over", "schedule"]);
     expect([code, stderr]).toEqual([1, expect.stringContaining("schedule is no number")]);
