@@ -101,7 +101,7 @@ describe("a suite", () => {
       [["--quick", "--full"], 2, /--quick and --full are given/],
       [["--clock", "cpu"], 2, /--clock cpu is given without --threads 1/],
       [["--clock", "sun", "--threads", "1"], 2, /--clock is "sun"; use wall or cpu/],
-      [["--budget", "0.01"], 1, /do not fit into 0 minutes/],
+      [["--budget", "0.01"], 1, /do not fit into 600 ms/],
     ];
     for (const [args, code, message] of cases) {
       const outcome = await thalwegHere(root, ["suite", ...args]);

@@ -1,6 +1,7 @@
 /** What a suite is told to do, complete before it begins: written into suite.json, and the same when it is resumed. */
 import * as v from "valibot";
 import { UserError } from "../errors.js";
+import { formatSeconds } from "../format.js";
 import { count, natural } from "../numbers.js";
 import {
   engineSettingsSchema,
@@ -74,7 +75,7 @@ export function withinBudget(settings: SuiteSettings, budget: number): SuiteSett
   const factor = Math.min(1, (budget - runs * overhead) / training);
   if (factor < 1 / 20)
     throw new UserError(
-      `${runs} runs do not fit into ${Math.round(budget / 60)} minutes; give a longer --budget, fewer --trials or --studies, or --only`,
+      `${runs} runs do not fit into ${formatSeconds(budget)}; give a longer --budget, fewer --trials or --studies, or --only`,
     );
   return {
     ...settings,

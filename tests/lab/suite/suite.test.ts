@@ -167,7 +167,7 @@ it("a budget shortens all runs alike, and refuses to make them nothing", () => {
   expect(half.problems[1]!.seconds / half.problems[0]!.seconds).toBeCloseTo(200, 0);
   expect(plannedSeconds(half)).toBeLessThan(1.01 * (plannedSeconds(two) / 2));
   expect(withinBudget(two, 1e9)).toEqual(two);
-  expect(() => withinBudget(two, 1)).toThrow(/18 runs do not fit into 0 minutes; give a longer --budget/);
+  expect(() => withinBudget(two, 1)).toThrow(/18 runs do not fit into 1 s; give a longer --budget/);
 });
 
 describe("the table", () => {
