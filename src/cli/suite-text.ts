@@ -1,7 +1,7 @@
 /** What `thalweg suite` says: its plan, its runs, its tables, and the command that repeats it. */
 import pc from "picocolors";
 import { quote } from "../lab/files.js";
-import { formatSeconds, formatSignificant } from "../lab/format.js";
+import { formatSeconds, formatSignificant, plural } from "../lab/format.js";
 import type { SuiteRecord, Trial } from "../lab/suite/record.js";
 import { clockName, goalOf, verdict } from "../lab/suite/report.js";
 import { resultsOf } from "../lab/suite/results.js";
@@ -41,7 +41,7 @@ export function commandOf({
 }
 
 export const describePlan = (settings: SuiteSettings) =>
-  `${settings.optimizers.length} optimizers on ${settings.problems.length} problems: ${settings.studies} × ${settings.trials} trials ` +
+  `${plural(settings.optimizers.length, "optimizer")} on ${plural(settings.problems.length, "problem")}: ${settings.studies} × ${settings.trials} trials ` +
   `and as many fresh seeds as studies, about ${formatSeconds(plannedSeconds(settings))}`;
 
 export function describeTrial({
@@ -67,7 +67,7 @@ export function showSuite(record: SuiteRecord, report: string): void {
   print("");
   if (standings) {
     const right = "right" as const;
-    print(pc.bold(`${finished.length} problems, ${settings.studies} × ${settings.trials} trials`));
+    print(pc.bold(`${plural(finished.length, "problem")}, ${settings.studies} × ${settings.trials} trials`));
     print("");
     print(
       formatTable(

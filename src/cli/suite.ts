@@ -140,6 +140,8 @@ async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: S
       process.stderr.write(plain(`${row.problem} is left out: ${(error as Error).message.split("\n")[0]}\n`));
     }
   }
+  if (planned.length === 0)
+    throw new UserError("no problem is left: the data of each one is missing; name others with --only");
   const settings = planSuite(planned, chosen.optimizers, extent);
   return { folder, settings: minutes === undefined ? settings : withinBudget(settings, 60 * minutes) };
 }

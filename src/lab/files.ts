@@ -104,8 +104,11 @@ export function validate<S extends v.GenericSchema>(
   if (result.success) return result.output;
   const [issue] = result.issues;
   const field = v.getDotPath(issue) ?? "the whole file";
+  const found = issue.received === "undefined" ? "is missing" : `is ${shorten(issue.received)}`;
+  // What a function checks has no other words than its message.
+  const wanted = issue.type === "check" ? issue.message : (issue.expected ?? issue.requirement);
   throw new UserError(
-    `"${file}" is damaged or of another program: ${field} is ${shorten(issue.received)}, expected ${shorten(issue.expected ?? issue.requirement)}; restore the file or start a new run`,
+    `"${file}" is damaged or of another program: ${field} ${found}, expected ${shorten(wanted)}; restore the file or start a new run`,
   );
 }
 

@@ -65,5 +65,5 @@ export function sharpness(
   } finally {
     data.set(theta);
   }
-  return { first: rises[0] ?? 0, most: rises.length > 0 ? Math.max(...rises) : 0 };
+  return { first: rises[0] ?? 0, most: Math.max(0, ...rises) };
 }

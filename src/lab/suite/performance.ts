@@ -114,10 +114,19 @@ export interface StandingsOptions {
   readonly samples?: number;
 }
 
+/** With fewer ways to draw anew, what 95 % of them have in common says nothing. */
+const fewestResamples = 10;
+/** In how many ways n of n can be drawn with replacement, in any order: C(2n − 1, n). */
+const resamples = (n: number): number => {
+  let ways = 1;
+  for (let k = 1; k < n; k++) ways *= (n + k) / k;
+  return ways;
+};
+
 /**
  * Times, profiles and scores of all optimizers on all problems. The intervals are a percentile bootstrap (Efron &
  * Tibshirani 1993): problems are drawn anew, the same ones for all, and studies within each cell. Equal seeds give
- * equal intervals. One study of one problem leaves nothing to draw: its B may be any, 0 to 1, and no place is claimed.
+ * equal intervals. Where there are fewer than 10 ways to draw, B may be any, 0 to 1, and no place is claimed.
  *
  *     standingsOf(cells, { baseline: "adamw", seed: 0 }).optimizers[0].score
  *
@@ -141,10 +150,11 @@ export function standingsOf(
   );
   const times = grid.map((row) => row.map(timeOf));
   const ratios = performanceRatios(times);
-  const single = problems.length === 1 && grid.every(([studies]) => studies!.length === 1);
-  const drawn = single ? [] : bootstrap(grid, seed, samples);
+  const most = Math.max(...grid.flat().map((studies) => studies.length));
+  const tells = resamples(problems.length) * resamples(most) ** problems.length >= fewestResamples;
+  const drawn = tells ? bootstrap(grid, seed, samples) : [];
   const intervals = names.map((_, o): [number, number] =>
-    single ? [0, 1] : middle(drawn.map((scores) => scores[o]!)),
+    tells ? middle(drawn.map((scores) => scores[o]!)) : [0, 1],
   );
   const reference = times[names.indexOf(baseline)];
   if (!reference) throw new RangeError(`standings: the baseline ${baseline} does not take part`);

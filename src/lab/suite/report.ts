@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { drawChart, escapeText, type Point, type Series } from "../chart.js";
 import { coloursOf } from "../colours.js";
 import { bySeconds } from "../curves.js";
-import { formatMetric, formatSeconds, formatSignificant } from "../format.js";
+import { formatMetric, formatSeconds, formatSignificant, plural } from "../format.js";
 import { backendText, machineText } from "../machine.js";
 import { cell, document, downloads, numeric, swatch, table } from "../page.js";
 import { labelsOf } from "../race.js";
@@ -25,7 +25,7 @@ export function suiteReport(record: SuiteRecord, command: string): string {
   const unfinished = settings.problems.length - finished.length;
   const legend = labels.map((label) => `<li>${swatch(colourOf(label))}${escapeText(label)}</li>`).join("");
   return document({
-    title: `${labels.length} optimizers on ${finished.length} problems`,
+    title: `${plural(labels.length, "optimizer")} on ${plural(finished.length, "problem")}`,
     summary: [
       standings ? verdict(standings) : "No problem is finished.",
       ...(unfinished > 0
@@ -37,8 +37,8 @@ export function suiteReport(record: SuiteRecord, command: string): string {
 ${standings ? scores(standings, colourOf) : ""}
 <p>B is the area under an optimizer's profile from 1 to ${slowest}: 1 for the fastest on every problem, 0 for one that never
 arrives within ${slowest} times the fastest time. The interval holds 95 % of B when problems and studies are drawn anew; where
-intervals overlap, no order is claimed, and the place is a range. Of one study of one problem nothing can be drawn anew,
-and the interval is from 0 to 1. B depends on who takes part; the ratio to
+intervals overlap, no order is claimed, and the place is a range. Where so few problems and studies can be drawn
+anew in fewer than 10 ways, the interval is from 0 to 1. B depends on who takes part; the ratio to
 ${escapeText(settings.baseline)} (geometric mean over the problems that both solved) does not.</p>
 <ul class="legend">${legend}</ul>
 ${standings ? profile(standings, colourOf) : ""}

@@ -8,7 +8,7 @@
  *     <problem>/<optimizer>/study-<s>/trial-<k>/      one run each (store.ts); the last one is "fresh"
  *
  * What counts is the seconds of steps until the target on held-out data: batches, evaluations, files and compilation are in
- * nobody's time; where a policy learns by playing, that is. Since only the best trial of a study counts, a trial may take no longer than the best before it.
+ * nobody's time, nor are the first steps of a method on a problem (`warmUp`); where a policy learns by playing, that is. Since only the best trial of a study counts, a trial may take no longer than the best before it.
  * Runs go one after another and alternate between optimizers. A suite that was killed goes on where it was.
  */
 import { rmSync } from "node:fs";
@@ -27,7 +27,7 @@ import type { RunStatus } from "../run.js";
 import type { Measurement } from "../run-record.js";
 import { bestOf } from "../score.js";
 import { rangesOf, searchPoints } from "../search.js";
-import { suggestedFor } from "../session.js";
+import { openSession, suggestedFor } from "../session.js";
 import type { OptimizerSettings, RunSettings } from "../settings.js";
 import {
   bestTrial,
@@ -85,10 +85,11 @@ export async function runSuite(
       try {
         const opened = await loadProblem(problem.problem);
         options.onProblem?.(problem, opened.summary);
+        const place = { runtime, problem: opened, folder, settings, warm: new Set<string>() };
         for (const slot of left) {
           if (isOver()) break;
           options.onStart?.(slot, trials.length, total);
-          const trial = await runSlot(runtime, opened, folder, settings, slot, trials, options);
+          const trial = await runSlot(place, slot, trials, options);
           if (trial) keep(trial);
         }
       } finally {
@@ -115,16 +116,45 @@ async function begin(
 /** Seeds of fresh runs are as far as this from those of trials. */
 const fresh = 1000;
 
+/** Where the runs of a problem take place. */
+interface Place {
+  readonly runtime: Runtime;
+  readonly problem: Problem;
+  readonly folder: string;
+  readonly settings: SuiteSettings;
+  /** Optimizers that have run on the problem in this process. */
+  readonly warm: Set<string>;
+}
+
+/**
+ * Some steps that nobody counts, before the first run of a method on a problem: code that has not run yet is slow until
+ * JavaScript's engine has compiled it, and that would be in the time of whoever comes first.
+ */
+const warmUp = { steps: 30, seconds: 0.3 };
+
+function warm({ runtime, problem, warm: done }: Place, label: string, settings: RunSettings): void {
+  if (done.has(label)) return;
+  const session = openSession(runtime, problem, settings);
+  done.add(label);
+  try {
+    const end = performance.now() + 1000 * warmUp.seconds;
+    for (let step = 0; step < warmUp.steps && performance.now() < end; step++) {
+      session.load(step);
+      session.step();
+    }
+  } finally {
+    session.release();
+  }
+}
+
 /** One run; undefined when it was interrupted. */
 async function runSlot(
-  runtime: Runtime,
-  problem: Problem,
-  folder: string,
-  settings: SuiteSettings,
+  place: Place,
   slot: Slot,
   trials: readonly Trial[],
   options: SuiteOptions,
 ): Promise<Trial | undefined> {
+  const { runtime, problem, folder, settings } = place;
   const { target, seconds, batches, evaluateEvery } = slot.problem;
   const own = trials.filter(
     (trial) =>
@@ -173,6 +203,7 @@ async function runSlot(
   };
   const path = join(folder, slot.path);
   try {
+    warm(place, slot.label, runSettings);
     const run = await recordedRun(runtime, problem, path, runSettings, {
       signal: options.signal,
       onProgress: (status) => options.onProgress?.(slot, status),

@@ -188,13 +188,35 @@ describe("standings", () => {
       [2, 2],
     ]);
   });
-  it("of one study of one problem claim no order, since nothing can be drawn anew", () => {
-    const once = [1, 2].map((t, o) => ({ optimizer: `o${o}`, problem: "p", studies: [[t]] }));
-    const { optimizers } = standingsOf(once, options);
-    expect(optimizers.map(({ score, interval, places }) => [score, interval, places])).toEqual([
-      [1, [0, 1], [1, 2]],
-      [2 / 3, [0, 1], [1, 2]],
-    ]);
+  it("claim no order where there are few ways to draw anew", () => {
+    const placesOf = (problems: number, studies: number) => {
+      const cells = [1, 2].flatMap((t, o) =>
+        Array.from({ length: problems }, (_, p) => ({
+          optimizer: `o${o}`,
+          problem: `p${p}`,
+          studies: Array.from({ length: studies }, () => [t]),
+        })),
+      );
+      return standingsOf(cells, options).optimizers.map(({ score, places }) => [score, places]);
+    };
+    for (const [problems, studies] of [
+      [1, 1],
+      [1, 2],
+      [2, 1],
+    ] as const)
+      expect(placesOf(problems, studies)).toEqual([
+        [1, [1, 2]],
+        [2 / 3, [1, 2]],
+      ]);
+    for (const [problems, studies] of [
+      [1, 3],
+      [3, 1],
+      [2, 2],
+    ] as const)
+      expect(placesOf(problems, studies)).toEqual([
+        [1, [1, 1]],
+        [2 / 3, [2, 2]],
+      ]);
   });
   it("draw studies too: their spread widens the interval", () => {
     const steady = { optimizer: "steady", problem: "p", studies: [[1], [1], [1]] };
