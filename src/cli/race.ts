@@ -31,7 +31,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { type Progress, showProgress } from "./progress.js";
-import { named, namedProblem, openRuntime } from "./setup.js";
+import { named, namedProblem, openRuntime, tellOtherMachine } from "./setup.js";
 import { formatSection, formatTable, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 const defaultOptimizers = ["sgd", "momentum", "adam", "adamw"];
@@ -88,6 +88,7 @@ async function prepare(
 ): Promise<{ folder: string; problem: Problem; settings: RaceSettings }> {
   if (flags.resume !== undefined) {
     refuseWithResume(flags, problemText, []);
+    tellOtherMachine(flags.resume, raceRecord.read(flags.resume).environment);
     const settings = readRaceSettings(flags.resume);
     return { folder: flags.resume, problem: await loadProblem(settings.problem), settings };
   }

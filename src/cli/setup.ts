@@ -1,6 +1,8 @@
 /** A runtime and a folder for a command; errors of the environment become the user's. */
 import type { Objective } from "../curvature/objective.js";
 import { UserError } from "../lab/errors.js";
+import { quote } from "../lab/files.js";
+import { describeMachine, type Machine } from "../lab/machine.js";
 import type { EngineSettings, ProblemSettings } from "../lab/settings.js";
 import { createRuntime, type Runtime } from "../runtime/runtime.js";
 
@@ -33,5 +35,15 @@ export function tellPlayers({ players }: Objective): void {
     process.stderr.write(
       `${players.join(" and ")} have losses of their own: their gradients stand side by side, and curvature is ` +
         "each one's by its own parameters, without what couples them.\n",
+    );
+}
+
+/** Says when what goes on here was begun on another machine, or with another version: its times are of both. */
+export function tellOtherMachine(folder: string, begun: Machine): void {
+  const here = describeMachine();
+  const text = ({ processor, node, thalweg }: Machine) => `${processor}, Node ${node}, thalweg ${thalweg}`;
+  if (text(begun) !== text(here))
+    process.stderr.write(
+      `${quote(folder)} was begun on ${text(begun)}, and goes on on ${text(here)}: its times are of both\n`,
     );
 }

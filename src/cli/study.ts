@@ -18,7 +18,7 @@ import { listenForInterruption } from "./interrupt.js";
 import { newFolder, readClock, readCount, readEngine, refuseWithResume } from "./options.js";
 import { drawPlot } from "./plot.js";
 import { showLine } from "./progress.js";
-import { openRuntime } from "./setup.js";
+import { openRuntime, tellOtherMachine } from "./setup.js";
 import { formatSection, formatTable, lineWidth, plain, print, printJson, symbol, wrapText } from "./text.js";
 
 export async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
@@ -83,6 +83,7 @@ function watching(definition: Study, settings: StudySettings, line: ReturnType<t
 function prepare(name: string | undefined, flags: StudyFlags): { folder: string; settings: StudySettings } {
   if (flags.resume !== undefined) {
     refuseWithResume(flags, name, []);
+    tellOtherMachine(flags.resume, studyRecord.read(flags.resume).environment);
     return { folder: flags.resume, settings: readStudySettings(flags.resume) };
   }
   const { name: known } = findStudy(name!);

@@ -29,7 +29,7 @@ import {
   refuseWithResume,
 } from "./options.js";
 import { showLine } from "./progress.js";
-import { openRuntime } from "./setup.js";
+import { openRuntime, tellOtherMachine } from "./setup.js";
 import { commandOf, describePlan, describeTrial, patience, showSuite } from "./suite-text.js";
 import { plain, printJson, symbol } from "./text.js";
 
@@ -112,6 +112,7 @@ function watching(settings: SuiteSettings) {
 async function prepare(flags: SuiteFlags): Promise<{ folder: string; settings: SuiteSettings }> {
   if (flags.resume !== undefined) {
     refuseWithResume(flags, undefined, []);
+    tellOtherMachine(flags.resume, suiteRecord.read(flags.resume).environment);
     return { folder: flags.resume, settings: readSuiteSettings(flags.resume) };
   }
   if (flags.quick && flags.full) throw new UsageError("--quick and --full are given; use one");

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -38,6 +38,17 @@ describe("thalweg study", () => {
       1,
       expect.stringContaining('"stopped" already holds a study; go on with --resume stopped'),
     ]);
+    // Begun elsewhere, it tells whose times it has.
+    const file = join(root, "stopped/study.json");
+    const record = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(
+      file,
+      JSON.stringify({ ...record, environment: { ...record.environment, processor: "another" } }),
+    );
+    const resumed = await thalwegHere(root, ["study", "--resume", "stopped"]);
+    expect(resumed.code).toBe(0);
+    expect(resumed.stderr).toContain("stopped was begun on another, Node");
+    expect(resumed.stdout).not.toContain("of 20 points");
   });
 });
 
