@@ -182,13 +182,10 @@ export function drawChart(chart: Chart): string {
     const lower = own.map((p) => at(x(p.x), y(p.low))).reverse();
     parts.push(`<polygon class="band s${colour % 8}" points="${[...upper, ...lower].join(" ")}"/>`);
   }
-  if (chart.rule && usable(chart.rule.y)) {
-    const level = round(y(chart.rule.y));
-    parts.push(
-      `<line class="rule" x1="${round(left)}" x2="${round(right)}" y1="${level}" y2="${level}"/>`,
-      `<text class="axis" x="${round(left + 4)}" y="${round(level < margin.top + 16 ? level + 15 : level - 5)}">${escapeText(chart.rule.label)}</text>`,
-    );
-  }
+  const rule = chart.rule && usable(chart.rule.y) ? chart.rule : undefined;
+  const level = rule && round(y(rule.y));
+  if (level !== undefined)
+    parts.push(`<line class="rule" x1="${round(left)}" x2="${round(right)}" y1="${level}" y2="${level}"/>`);
   for (const { points: own, colour, label } of series) {
     if (own.length === 0) continue;
     const ends = chart.marked ? own : own.slice(-1);
@@ -198,6 +195,10 @@ export function drawChart(chart: Chart): string {
         `${ends.map((p) => `<circle class="end" cx="${round(x(p.x))}" cy="${round(y(p.y))}" r="3.5"/>`).join("")}</g>`,
     );
   }
+  if (rule && level !== undefined)
+    parts.push(
+      `<text class="axis over" x="${round(left + 4)}" y="${round(level < margin.top + 16 ? level + 15 : level - 5)}">${escapeText(rule.label)}</text>`,
+    );
   if (series.length > 1) parts.push(...names(series, left, (p) => [x(p.x), y(p.y)]));
   return `${parts.join("\n")}</svg>`;
 }

@@ -36,7 +36,8 @@ ${palette(darkColours)}}}
 
 const charts = `
 .axis{fill:var(--soft)}.axis,.name{font-size:11px}
-.name{fill:currentColor;font-weight:600;paint-order:stroke;stroke:var(--panel);stroke-width:3px;stroke-linejoin:round}
+.name{fill:currentColor;font-weight:600}
+.name,.over{paint-order:stroke;stroke:var(--panel);stroke-width:3px;stroke-linejoin:round}
 .grid{stroke:var(--line);stroke-width:1}.tick{stroke:var(--soft);stroke-width:1}
 .rule{stroke:var(--text);stroke-width:1;stroke-dasharray:5 4}
 .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
