@@ -230,5 +230,9 @@ function pieceAxis({ op }: Tensor): number | undefined {
   return padded.length === 1 ? padded[0] : undefined;
 }
 
-/** The derivative, or zeros where there is none. */
+/**
+ * The derivative, or zeros where there is none.
+ *
+ *     orZeros(pullback([loss], [x], [seed])[0], x)
+ */
 export const orZeros = (derivative: Maybe, like: Tensor): Tensor => derivative ?? full(like, 0);

@@ -69,7 +69,11 @@ function moveAxis(tensor: Tensor, from: number, to: number): Tensor {
   return tensor.permute(axes);
 }
 
-/** The outputs with a new leading axis, where `batches` gives the batched value of some tensors. */
+/**
+ * The outputs with a new leading axis of `size`, where `batches` gives the batched value of some tensors.
+ *
+ *     batch([x.mul(w)], new Map([[x, examples]]), 32)   // x [3], examples [32, 3]: [[32, 3]]
+ */
 export function batch(
   outputs: readonly Tensor[],
   batches: ReadonlyMap<Tensor, Tensor>,

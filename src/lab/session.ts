@@ -91,7 +91,11 @@ export function openSession(runtime: Runtime, problem: Problem, settings: RunSet
   };
 }
 
-/** θ, parameter by parameter, and the model's state, as a checkpoint names them; the data is live. */
+/**
+ * θ, parameter by parameter, and the model's state, as a checkpoint names them; the data is live.
+ *
+ *     writeFileSync("weights.safetensors", encodeTensors(modelArrays(objective)));
+ */
 export const modelArrays = ({ layout, parameters, state }: Objective): NamedArray[] => [
   ...slices("parameters", layout, parameters),
   ...(state ? [whole("state", state)] : []),
