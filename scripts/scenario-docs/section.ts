@@ -50,9 +50,8 @@ function describe(suites: readonly SuiteRecord[]): string {
     scored.flatMap((suite) => suite.finished.flatMap(({ id }) => cellsOf(suite.settings, suite.trials, id))),
     settings,
   );
-  const missing = suites.flatMap((suite) =>
-    suite.settings.problems.filter((problem) => !suite.finished.includes(problem)),
-  );
+  const done = new Set(suites.flatMap(({ finished }) => finished.map(({ id }) => id)));
+  const missing = suites.flatMap((suite) => suite.settings.problems.filter(({ id }) => !done.has(id)));
   const rows = suites.flatMap((suite) =>
     suite.finished.map((problem) => problemRow(suite, problem, entrants)),
   );
