@@ -30,7 +30,10 @@ export function outcomeOf(
   return {
     kind: "late",
     factor,
-    text: `${code(best.optimizer)} takes ${formatSignificant(factor, 2)} times as long as ${code(fastest.optimizer)}`,
+    text:
+      factor < 1.05
+        ? `${code(best.optimizer)} is within 5 % of ${code(fastest.optimizer)}`
+        : `${code(best.optimizer)} takes ${formatSignificant(factor, 2)} times as long as ${code(fastest.optimizer)}`,
   };
 }
 

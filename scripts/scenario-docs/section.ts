@@ -51,6 +51,9 @@ function describe(suites: readonly SuiteRecord[]): string {
     settings,
   );
   const done = new Set(suites.flatMap(({ finished }) => finished.map(({ id }) => id)));
+  const again = suites.some(({ settings: { problems }, finished }) =>
+    problems.some((problem) => done.has(problem.id) && !finished.includes(problem)),
+  );
   const missing = suites.flatMap((suite) => suite.settings.problems.filter(({ id }) => !done.has(id)));
   const rows = suites.flatMap((suite) =>
     suite.finished.map((problem) => problemRow(suite, problem, entrants)),
@@ -62,6 +65,7 @@ function describe(suites: readonly SuiteRecord[]): string {
     "",
     `${[...new Set(suites.map(circumstances))].join("; ")}. Every trial (settings, seed, seconds, how it ended) is in [data/suite](data/suite), ${suites.flatMap(({ trials }) => trials).length} runs. ` +
       `${protocols(suites)}` +
+      (again ? " A problem that two commands name was finished by the later one." : "") +
       (missing.length === 0
         ? ""
         : ` Not finished, and so not in the tables: ${list(missing.map(({ id }) => id))}.`),

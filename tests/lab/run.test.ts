@@ -259,7 +259,7 @@ describe("a folder that is not what it should be", () => {
       ["run.json", whole.run.slice(0, 100), /run.json" is damaged: it is not JSON/],
       ["run.json", whole.run.replace('"batch": 16', '"batch": -3'), /settings.batch is -3, expected >=1/],
       ["run.json", whole.run.replace("thalweg-run", "other"), /format is "other", expected "thalweg-run"/],
-      ["run.json", "[]", /format is undefined|the whole file is/],
+      ["run.json", "[]", /format is missing, expected "format"/],
       ["metrics.jsonl", `nonsense\n${whole.metrics}`, /metrics.jsonl:1" is damaged: it is not JSON/],
       ["metrics.jsonl", `${whole.metrics}${whole.metrics}`, /step 0 follows step 20/],
       ["checkpoint.safetensors", "short", /checkpoint.safetensors" is damaged/],
