@@ -95,8 +95,19 @@ function isAlive(owner: Owner): boolean {
   if (!Number.isSafeInteger(owner.pid) || owner.pid < 1) return false;
   try {
     process.kill(owner.pid, 0);
-    return true;
+    return !isZombie(owner.pid);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Whether it has been killed, but its parent has not asked for it yet; in a container nobody may ever ask. Linux only. */
+function isZombie(pid: number): boolean {
+  try {
+    // "pid (name) state …": the name may hold anything.
+    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return /^[ZX]/.test(status.slice(status.lastIndexOf(")") + 2));
+  } catch {
+    return false;
   }
 }

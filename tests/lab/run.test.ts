@@ -1,4 +1,7 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { describeEnvironment } from "../../src/lab/machine.js";
@@ -238,9 +241,23 @@ describe("a folder that is not what it should be", () => {
     store.close();
     (await resumeRun(folder("owned"))).close();
   });
+  it.runIf(process.platform === "linux")(
+    "is taken over from a process that was killed and that nobody has asked for",
+    async () => {
+      (await createRun(folder("zombie"), settings(), environment)).close();
+      // The shell's child ends under a parent that never waits for it.
+      const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"]);
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const state = () => readFileSync(`/proc/${Number(line)}/stat`, "utf8");
+      while (!/\) Z/.test(state())) await new Promise((resolve) => setTimeout(resolve, 5));
+      const owner = { pid: Number(line), host: hostname(), token: "its own" };
+      writeFileSync(join(folder("zombie"), "lock"), JSON.stringify(owner));
+      (await resumeRun(folder("zombie"))).close();
+      parent.kill();
+    },
+  );
   it("is taken over from a process that is dead", async () => {
     (await createRun(folder("dead"), settings(), environment)).close();
-    const { hostname } = await import("node:os");
     writeFileSync(
       join(folder("dead"), "lock"),
       JSON.stringify({ pid: 2 ** 22 + 1, host: hostname(), token: "x" }),
